@@ -1,0 +1,11 @@
+//! Gramwatt: sensor threads read devices; the ledger turns readings into monotonic joules; the node
+//! reconciles devices with wall meters; carbon multiplies each increment by the grid intensity and PUE
+//! of that moment; the engine publishes an immutable snapshot; the exposition encodes the latest
+//! snapshot; HTTP returns it.
+//!
+//! The modules, in reading order:
+
+pub mod units;
+pub mod clock;
+pub mod sensor;
+pub mod data;

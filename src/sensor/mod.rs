@@ -1,0 +1,383 @@
+//! Sensors: one file per family of hardware, each turning what the kernel or a library shows into
+//! [`Readings`].
+//!
+//! A new family is one file here, one line in [`families!`](self) below and one fixture machine.
+
+use crate::units::Watts;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the kernel's file systems are found; a container mounts the host's elsewhere, a test gives a
+/// fixture tree.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// `/sys`, or what stands for it.
+    pub sys: PathBuf,
+    /// `/proc`, or what stands for it.
+    pub proc: PathBuf,
+}
+
+/// What a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A graphics or machine-learning accelerator, memory included.
+    Gpu,
+    /// A processor package.
+    Cpu,
+    /// A memory domain.
+    Dram,
+    /// A rail that feeds several parts of a system on chip.
+    Soc,
+    /// What the wall meter sees beyond all devices: fans, disks, boards, conversion losses.
+    Other,
+}
+
+impl Kind {
+    /// The value of the `kind` label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Cpu => "cpu",
+            Self::Dram => "dram",
+            Self::Soc => "soc",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A kind of whole-node meter, in order of trust: the first that is there sets the node's total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeterClass {
+    /// An outlet of a power distribution unit.
+    Pdu,
+    /// The input side of the power supplies.
+    Psu,
+    /// What the baseboard management controller says (Redfish, IPMI).
+    Bmc,
+    /// Cray's node meter.
+    Cray,
+    /// The ACPI power meter.
+    Acpi,
+    /// RAPL's platform domain.
+    Psys,
+}
+
+impl MeterClass {
+    /// All classes, most trusted first.
+    pub const ALL: [Self; 6] = [
+        Self::Pdu,
+        Self::Psu,
+        Self::Bmc,
+        Self::Cray,
+        Self::Acpi,
+        Self::Psys,
+    ];
+    /// The class's name in the configuration and on the page.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Pdu => "pdu",
+            Self::Psu => "psu",
+            Self::Bmc => "bmc",
+            Self::Cray => "cray",
+            Self::Acpi => "acpi",
+            Self::Psys => "psys",
+        }
+    }
+}
+
+/// What a meter covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The whole node (or, where there are several meters of the class, its share of it).
+    Node(MeterClass),
+    /// A processor module with whatever is soldered to it.
+    Module,
+    /// One supply rail of a board.
+    Rail,
+    /// Nobody has told us.
+    Unknown,
+}
+
+impl Scope {
+    /// The value of the `scope` label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Node(_) => "node",
+            Self::Module => "module",
+            Self::Rail => "rail",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The thing a reading is about. Devices never overlap one another; domains lie inside a device;
+/// meters overlap devices. The books key on it, so it must be stable across reboots and reorderings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// A part that draws power and overlaps no other device.
+    Device {
+        /// Such as `package-0`, `dram-0` or a GPU's UUID.
+        id: Arc<str>,
+        /// What it is.
+        kind: Kind,
+    },
+    /// A part inside a device, shown and never summed with devices.
+    Domain {
+        /// The device that it is inside of.
+        device: Arc<str>,
+        /// Such as `core` or `uncore`.
+        domain: Arc<str>,
+    },
+    /// A sensor that overlaps devices.
+    Meter {
+        /// Such as `psys` or `acpi-0`.
+        id: Arc<str>,
+        /// What it covers.
+        scope: Scope,
+    },
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device { id, .. } => write!(f, "{id}"),
+            Self::Domain { device, domain } => write!(f, "{device}/{domain}"),
+            Self::Meter { id, .. } => write!(f, "meter {id}"),
+        }
+    }
+}
+
+/// What a part is made of, for its `_info` series; empty where unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Manufacturer.
+    pub vendor: String,
+    /// Marketing name, looked up in the bundled tables.
+    pub model: String,
+    /// The hardware's own identity.
+    pub uuid: String,
+    /// `0000:3b:00.0` as sysfs writes it.
+    pub pci_bus_id: String,
+    /// Driver name and version.
+    pub driver: String,
+}
+
+/// One thing that a sensor reads again and again. Shared, so that a reading costs no allocation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// What it measures.
+    pub part: Part,
+    /// What that is made of.
+    pub about: About,
+    /// The most this part can plausibly draw. A counter step over it is refused and counted.
+    pub ceiling: Watts,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A cumulative energy counter.
+    Counter {
+        /// The counter as read.
+        raw: u64,
+        /// Joules for each count.
+        unit: f64,
+        /// The counter goes from this value back to 0; `None` for a counter that never wraps.
+        wraps_at: Option<u64>,
+    },
+    /// Power that a sensor measured, to be integrated over time.
+    Power(Watts),
+    /// Power that no sensor measured.
+    Modelled(Watts),
+}
+
+/// One good reading.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// What it is about.
+    pub source: Arc<Source>,
+    /// What was read.
+    pub value: Value,
+    /// Share of the device that was busy, 0 to 1, where the device tells.
+    pub utilization: Option<f64>,
+    /// The power limit in force, where the device tells.
+    pub power_limit: Option<Watts>,
+}
+
+impl Reading {
+    /// A reading of nothing but energy or power.
+    #[must_use]
+    pub fn new(source: &Arc<Source>, value: Value) -> Self {
+        Self {
+            source: Arc::clone(source),
+            value,
+            utilization: None,
+            power_limit: None,
+        }
+    }
+}
+
+/// Why something that is there could not be read. Hardware that is absent is not a fault.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {cause}")]
+pub struct Fault {
+    /// The path, address or name that was read.
+    pub place: String,
+    /// What went wrong.
+    pub cause: Cause,
+    /// What a person can do about it; empty where nobody knows.
+    pub mend: String,
+}
+
+/// The ways in which a reading fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The operating system said no.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// It was read and is not what it should be. Long or binary content is cut.
+    #[error("cannot understand {0:?}")]
+    Parse(String),
+    /// A library or device answered with an error of its own.
+    #[error("{0}")]
+    Device(String),
+}
+
+impl Fault {
+    /// The value of the `reason` label: few, fixed words.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        use std::io::ErrorKind as E;
+        match &self.cause {
+            Cause::Io(e) if e.kind() == E::PermissionDenied => "permission",
+            Cause::Io(e) if e.kind() == E::NotFound => "vanished",
+            Cause::Io(e) if e.kind() == E::TimedOut => "timeout",
+            Cause::Io(_) => "io",
+            Cause::Parse(_) => "parse",
+            Cause::Device(_) => "device",
+        }
+    }
+}
+
+/// Good and bad side by side: one bad zone costs one zone.
+#[derive(Debug, Default)]
+pub struct Readings {
+    /// What could be read.
+    pub good: Vec<Reading>,
+    /// What is there and could not be read.
+    pub bad: Vec<Fault>,
+}
+
+/// A family's reader. It has a thread of its own, may block, and knows no clock.
+pub trait Sensor: Send {
+    /// The value of the `sensor` label; unique on the node.
+    fn name(&self) -> &str;
+    /// Reads everything once.
+    fn read(&mut self) -> Readings;
+    /// The longest time between two reads at which nothing is lost (a quarter of the shortest
+    /// counter wrap at full power); `None` where any will do.
+    fn max_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// What `doctor` found out about one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked for: a zone, a chip, a library.
+    pub subject: String,
+    /// Whether it is there.
+    pub state: Presence,
+    /// What was seen, with paths.
+    pub detail: String,
+    /// The exact mend; empty where nothing needs mending.
+    pub mend: String,
+}
+
+/// Whether a thing is there and can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There, and read.
+    Found,
+    /// Not on this machine: no error.
+    Absent,
+    /// There, and cannot be read: an error with a mend.
+    Unreadable,
+}
+
+/// What a family finds on a machine.
+#[derive(Default)]
+pub struct Discovery {
+    /// Readers for what is there, even where it cannot be read yet.
+    pub sensors: Vec<Box<dyn Sensor>>,
+    /// What `doctor` says of it.
+    pub findings: Vec<Finding>,
+}
+
+/// A family's part of the configuration.
+pub trait Switch {
+    /// Whether the family is used.
+    fn is_on(&self) -> bool;
+    /// What `--sensor.NAME` and `--no-sensor.NAME` do.
+    fn turn(&mut self, on: bool);
+}
+
+/// Declares the families once: their modules, their part of the configuration, and the table that
+/// discovery, `doctor` and the command line walk. The order is the order of trust: where two families
+/// read one device, the earlier one books it.
+macro_rules! families {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $(pub mod $name;)+
+
+        /// `sensors.NAME` in the configuration, one field for each family.
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Families {
+            $($(#[$doc])* pub $name: $name::Config,)+
+        }
+
+        /// A family of sensors, as the table below lists it.
+        pub struct Family {
+            /// `rapl` in `sensors.rapl` and `--no-sensor.rapl`.
+            pub name: &'static str,
+            /// One line of what it reads.
+            pub summary: &'static str,
+            /// Its switch.
+            pub switch: fn(&mut Families) -> &mut dyn Switch,
+            /// Looks at the machine.
+            pub discover: fn(&Roots, &Families) -> Discovery,
+        }
+
+        /// Every family, most trusted first.
+        pub const FAMILIES: &[Family] = &[
+            $(Family {
+                name: stringify!($name),
+                summary: $name::SUMMARY,
+                switch: |f| &mut f.$name,
+                discover: |roots, f| $name::discover(roots, &f.$name),
+            },)+
+        ];
+    };
+}
+
+families! {
+    /// RAPL energy counters of CPU packages and memory, from powercap.
+    rapl,
+    /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
+    hwmon,
+    /// Power modelled from rated power and load where a package or its memory has no sensor.
+    model,
+    /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
+    demo,
+}
