@@ -8,4 +8,15 @@
 pub mod units;
 pub mod clock;
 pub mod sensor;
+pub mod sampler;
+pub mod ledger;
+pub mod node;
+pub mod carbon;
+pub mod embodied;
+pub mod grid;
+pub mod engine;
+pub mod snapshot;
+pub mod state;
+pub mod exposition;
+pub mod config;
 pub mod data;

@@ -8,17 +8,11 @@ use serde::{Deserialize, Serialize};
 pub const SUMMARY: &str = "demo";
 
 /// `sensors.demo`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Whether the family is used.
     pub enabled: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { enabled: false }
-    }
 }
 
 impl Switch for Config {

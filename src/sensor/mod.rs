@@ -3,6 +3,7 @@
 //!
 //! A new family is one file here, one line in [`families!`](self) below and one fixture machine.
 
+use crate::config::Interval;
 use crate::units::Watts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -340,10 +341,12 @@ macro_rules! families {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         $(pub mod $name;)+
 
-        /// `sensors.NAME` in the configuration, one field for each family.
+        /// `sensors`: how often is read, and one key for each family.
         #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
-        pub struct Families {
+        pub struct Sensors {
+            /// How often sensors are read, 100ms to 1m; a counter that wraps sooner is read more often.
+            pub interval: Interval,
             $($(#[$doc])* pub $name: $name::Config,)+
         }
 
@@ -354,9 +357,9 @@ macro_rules! families {
             /// One line of what it reads.
             pub summary: &'static str,
             /// Its switch.
-            pub switch: fn(&mut Families) -> &mut dyn Switch,
+            pub switch: fn(&mut Sensors) -> &mut dyn Switch,
             /// Looks at the machine.
-            pub discover: fn(&Roots, &Families) -> Discovery,
+            pub discover: fn(&Roots, &Sensors) -> Discovery,
         }
 
         /// Every family, most trusted first.

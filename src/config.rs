@@ -1,0 +1,407 @@
+//! The configuration: one value, read from YAML and flags, that is valid once it exists.
+
+use crate::embodied::Making;
+use crate::node::Choice;
+use crate::sensor::{MeterClass, Sensors};
+use crate::units::GramsPerKwh;
+use jiff::SignedDuration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+mod explain;
+mod reference;
+
+pub use reference::reference;
+
+/// Everything the program can be told.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The machine.
+    pub node: Node,
+    /// Where it stands and what its electricity emits.
+    pub grid: Grid,
+    /// What it took to make the devices, amortised over their lives.
+    pub embodied: Making,
+    /// What is read, and how often.
+    pub sensors: Sensors,
+    /// Where the kernel's file systems are mounted.
+    pub path: Paths,
+    /// Where the books are kept over a restart.
+    pub state: State,
+    /// The HTTP server. Changes need a restart.
+    pub web: Web,
+    /// The log. Changes need a restart.
+    pub log: Log,
+    /// Serve a synthetic two-socket, eight-GPU node instead of this machine.
+    pub demo: bool,
+}
+
+/// `node`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Power usage effectiveness, facility power / IT power, 1 to 10. Unset: that of the cloud region
+    /// where one is given, else 1, and the page says "PUE not set".
+    pub pue: Option<Pue>,
+    /// Which meter sets the node's total: `auto` (the most trusted that speaks: pdu, psu, bmc, cray,
+    /// acpi, psys), one of these classes, or `none` (the sum of devices).
+    pub meter: Meter,
+}
+
+/// Facility power / IT power.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "f64")]
+#[schemars(with = "f64")]
+pub struct Pue(f64);
+
+impl Pue {
+    /// The ratio, 1 to 10.
+    #[must_use]
+    pub fn ratio(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Pue {
+    type Error = String;
+    fn try_from(ratio: f64) -> Result<Self, String> {
+        if (1.0..=10.0).contains(&ratio) {
+            return Ok(Self(ratio));
+        }
+        Err(format!(
+            "{ratio} is no PUE: it is facility power / IT power, at least 1 (a facility uses what its \
+             machines use, and more), at most 10"
+        ))
+    }
+}
+
+/// `node.meter`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Meter {
+    /// The most trusted one that speaks.
+    #[default]
+    Auto,
+    /// None.
+    None,
+    /// An outlet of a power distribution unit.
+    Pdu,
+    /// The power supplies' input.
+    Psu,
+    /// The baseboard management controller.
+    Bmc,
+    /// Cray's node meter.
+    Cray,
+    /// The ACPI power meter.
+    Acpi,
+    /// RAPL's platform domain.
+    Psys,
+}
+
+impl From<Meter> for Choice {
+    fn from(meter: Meter) -> Self {
+        match meter {
+            Meter::Auto => Self::Auto,
+            Meter::None => Self::None,
+            Meter::Pdu => Self::Class(MeterClass::Pdu),
+            Meter::Psu => Self::Class(MeterClass::Psu),
+            Meter::Bmc => Self::Class(MeterClass::Bmc),
+            Meter::Cray => Self::Class(MeterClass::Cray),
+            Meter::Acpi => Self::Class(MeterClass::Acpi),
+            Meter::Psys => Self::Class(MeterClass::Psys),
+        }
+    }
+}
+
+/// `grid`: with none of `intensity`, `zone` and `cloud` there are no grams.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grid {
+    /// Zone whose bundled yearly average is used: a country (`DE`) or a part of one (`US-CA`, `SE-SE3`).
+    pub zone: Option<String>,
+    /// Cloud region, which gives the zone and the PUE.
+    pub cloud: Option<Cloud>,
+    /// Average intensity in g CO2e/kWh, 0 to 2000; goes before `zone` and `cloud`.
+    pub intensity: Option<Intensity>,
+    /// What the site's contracts say, for market-based accounting.
+    pub market: Option<Market>,
+}
+
+/// `grid.cloud`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cloud {
+    /// `aws`, `gcp`, `azure`, ...
+    pub provider: String,
+    /// The provider's name of the region, such as `eu-central-1`.
+    pub region: String,
+}
+
+/// `grid.market`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Market {
+    /// Contract factor in g CO2e/kWh, 0 to 2000; 0 for fully renewable contracts.
+    pub intensity: Intensity,
+}
+
+/// Grams of CO2e for each kWh.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "f64")]
+#[schemars(with = "f64")]
+pub struct Intensity(f64);
+
+impl Intensity {
+    /// As a quantity.
+    #[must_use]
+    pub fn grams_per_kwh(self) -> GramsPerKwh {
+        GramsPerKwh(self.0)
+    }
+}
+
+impl TryFrom<f64> for Intensity {
+    type Error = String;
+    fn try_from(grams: f64) -> Result<Self, String> {
+        if (0.0..=2000.0).contains(&grams) {
+            return Ok(Self(grams));
+        }
+        Err(format!(
+            "{grams} is no carbon intensity in g CO2e/kWh: 0 to 2000 (lb/MWh x 0.45359, kg/kWh x 1000)"
+        ))
+    }
+}
+
+/// A time such as `500ms`, `1s` or `1m`, 100 ms to 1 minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Interval(Duration);
+
+impl Default for Interval {
+    fn default() -> Self {
+        Self(Duration::from_secs(1))
+    }
+}
+
+impl Interval {
+    /// As a duration.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let shortest = Duration::from_millis(100);
+        let longest = Duration::from_secs(60);
+        text.parse::<SignedDuration>()
+            .ok()
+            .and_then(|span| Duration::try_from(span).ok())
+            .filter(|span| (shortest..=longest).contains(span))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no interval: 100ms to 1m, such as 500ms or 1s"))
+    }
+}
+
+impl From<Interval> for String {
+    fn from(span: Interval) -> Self {
+        format!("{:#}", SignedDuration::try_from(span.0).unwrap_or_default())
+    }
+}
+
+/// `path`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// Where sysfs is mounted.
+    pub sysfs: PathBuf,
+    /// Where procfs is mounted.
+    pub procfs: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            sysfs: "/sys".into(),
+            procfs: "/proc".into(),
+        }
+    }
+}
+
+/// `state`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// A directory on a tmpfs that lives as long as the boot. Unset: `$RUNTIME_DIRECTORY` under
+    /// systemd, `/run/gramwatt` for root, else `$XDG_RUNTIME_DIR/gramwatt`.
+    pub directory: Option<PathBuf>,
+}
+
+/// `web`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Addresses to listen on, such as `:10061` or `[::1]:10061`.
+    pub listen_address: Vec<String>,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// TLS and basic auth, in the format of Prometheus' exporter-toolkit.
+    pub config_file: Option<PathBuf>,
+    /// Scrapes answered at once; more get 503.
+    pub max_requests: usize,
+    /// Take the listening sockets from systemd instead of `listen_address`.
+    pub systemd_socket: bool,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self {
+            listen_address: vec![":10061".into()],
+            telemetry_path: "/metrics".into(),
+            config_file: None,
+            max_requests: 40,
+            systemd_socket: false,
+        }
+    }
+}
+
+/// `log`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least grave lines that are written.
+    pub level: Level,
+    /// How they look.
+    pub format: Format,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What cannot go on.
+    Error,
+    /// What a person should mend.
+    Warn,
+    /// What a person may want to know.
+    #[default]
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `key=value` pairs.
+    #[default]
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}: give a readable file with --config.file, or none at all")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is too large to be a configuration.
+    #[error("{0}: larger than 1 MiB, which no configuration is")]
+    TooLarge(PathBuf),
+    /// The file is not what it should be.
+    #[error("{path}: {message}")]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// Key, line, column, what is wrong and what may be meant.
+        message: String,
+    },
+    /// Values that are right by themselves contradict one another.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+/// Largest configuration that is read.
+const LARGEST: u64 = 1 << 20;
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or holds an unknown key or a bad value: path, line, column, and what
+    /// may be meant.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST {
+            return Err(ConfigError::TooLarge(path.to_owned()));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::parse(&text).map_err(|message| ConfigError::Wrong {
+            path: path.to_owned(),
+            message,
+        })
+    }
+
+    /// Reads a configuration from YAML. An empty text is the default configuration.
+    ///
+    /// # Errors
+    /// Key, line, column, what is wrong and what may be meant.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let empty = text.lines().all(|line| {
+            let line = line.trim();
+            line.is_empty() || line.starts_with('#') || line == "---"
+        });
+        if empty {
+            return Ok(Self::default());
+        }
+        serde_yaml::from_str(text).map_err(|error| explain::explain(&error))
+    }
+
+    /// Looks for values that contradict one another.
+    ///
+    /// # Errors
+    /// The keys, and what to do.
+    pub fn check(self) -> Result<Self, ConfigError> {
+        let web = &self.web;
+        let wrong = |message: String| Err(ConfigError::Contradiction(message));
+        if !web.telemetry_path.starts_with('/') {
+            return wrong(format!(
+                "web.telemetry_path: {:?} must begin with /",
+                web.telemetry_path
+            ));
+        }
+        if web.telemetry_path.starts_with("/-/") {
+            return wrong("web.telemetry_path: /-/ is kept for health and reload".into());
+        }
+        if web.max_requests == 0 {
+            return wrong("web.max_requests: 0 would answer no scrape at all".into());
+        }
+        if web.listen_address.is_empty() && !web.systemd_socket {
+            return wrong("web.listen_address: give at least one address, such as :10061".into());
+        }
+        if self.grid.zone.is_some() && self.grid.cloud.is_some() {
+            return wrong("grid: give zone or cloud, not both: a cloud region has a zone".into());
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The engine: sole owner of what changes. Batches of readings and changes of the factor go in, a
+//! snapshot comes out at every tick.
+
+mod books;
+mod health;
+mod report;
+
+use crate::carbon::{Factor, Timeline};
+use crate::clock::Moment;
+use crate::embodied::Making;
+use crate::ledger::{Account, Ledger, Method};
+use crate::node::{Choice, Node};
+use crate::sensor::{MeterClass, Part, Readings, Scope};
+use crate::snapshot::{Grid, Pue, Snapshot};
+use crate::state::State;
+pub use books::Books;
+use health::Health;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::warn;
+
+/// Sensors are given this many of their intervals before they count as silent.
+pub const PATIENCE: u32 = 3;
+
+/// A sensor as the engine knows it before it has spoken.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// The sensor's name.
+    pub name: Arc<str>,
+    /// Its family's place in the order of trust.
+    pub rank: usize,
+    /// How often it is read.
+    pub interval: Duration,
+}
+
+/// One read of one sensor.
+#[derive(Debug)]
+pub struct Batch {
+    /// Which sensor.
+    pub sensor: Arc<str>,
+    /// When the read ended.
+    pub at: Moment,
+    /// How long it took.
+    pub took: Duration,
+    /// What it gave.
+    pub readings: Readings,
+}
+
+/// Everything that the configuration decides for the engine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The factor in force from now on.
+    pub factor: Factor,
+    /// Where its intensity comes from.
+    pub grid: Option<Arc<Grid>>,
+    /// Where its PUE comes from.
+    pub pue: Pue,
+    /// Which meter may set the node's total.
+    pub meter: Choice,
+    /// What it took to make the devices.
+    pub making: Making,
+    /// Whether the hardware is synthetic.
+    pub demo: bool,
+    /// What the operator should know.
+    pub notes: Vec<Arc<str>>,
+}
+
+/// The books of a node and all that keeps them.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    since: Moment,
+    started: Moment,
+    ledger: Ledger,
+    node: Node,
+    timeline: Timeline,
+    books: Books,
+    health: BTreeMap<Arc<str>, Health>,
+    ticked: Moment,
+}
+
+impl Engine {
+    /// Opens the books, or goes on with those of an earlier process of the same boot.
+    #[must_use]
+    pub fn new(settings: Settings, seats: &[Seat], kept: Option<State>, now: Moment) -> Self {
+        let kept = kept.unwrap_or_else(|| State::fresh(settings.factor, now));
+        let mut engine = Self {
+            since: kept.since,
+            started: now,
+            ledger: Ledger::restore(kept.accounts),
+            node: Node::new(settings.meter.clone(), kept.node),
+            timeline: kept.timeline,
+            books: kept.books,
+            health: BTreeMap::new(),
+            ticked: kept.ticked,
+            settings: settings.clone(),
+        };
+        engine.reconfigure(settings, seats, now);
+        engine
+    }
+
+    /// Takes a new configuration from `now` on; all books go on.
+    pub fn reconfigure(&mut self, settings: Settings, seats: &[Seat], now: Moment) {
+        self.timeline.change(now.boot, settings.factor);
+        self.node.choose(settings.meter.clone());
+        self.books.price(&settings.making, &self.ledger);
+        let mut before = std::mem::take(&mut self.health);
+        for seat in seats {
+            let mut health = before.remove(&seat.name).unwrap_or_default();
+            health.seat(seat);
+            self.health.insert(Arc::clone(&seat.name), health);
+        }
+        self.settings = settings;
+        self.started = now;
+    }
+
+    /// Books one read of one sensor.
+    pub fn apply(&mut self, batch: &Batch) {
+        // A sensor that a new configuration has retired may still hand in its last batch.
+        let Some(health) = self.health.get_mut(&batch.sensor) else {
+            return;
+        };
+        let reader = health.answered(batch);
+        for reading in &batch.readings.good {
+            let (entry, event) = self.ledger.record(&reader, reading, batch.at);
+            health.count(event);
+            if let Some(entry) = entry.filter(|e| matches!(e.part, Part::Device { .. })) {
+                self.books.book(&entry, &self.timeline);
+            } else if let Part::Device { id, kind } = &reading.source.part {
+                self.books.open(
+                    id,
+                    *kind,
+                    &reading.source.about.model,
+                    &self.settings.making,
+                );
+            }
+        }
+    }
+
+    /// Closes the books at `now` and shows them.
+    pub fn tick(&mut self, now: Moment) -> Snapshot {
+        let shorts = self.node.short_windows();
+        if let Some(rest) = self.node.reconcile(&self.ledger, now) {
+            self.books
+                .book_other(rest, self.other_method(), &self.timeline);
+            if rest.short && shorts == 0 {
+                warn!(
+                    meter = self.node.meter().map_or("", MeterClass::label),
+                    "the meter reads less than the sum of the devices: `other` stays as it is; \
+                     check the meter's calibration, or set node.meter to another one or to none"
+                );
+            }
+        }
+        self.books.age(now.boot.saturating_sub(self.ticked.boot));
+        self.ticked = now;
+        self.report(now)
+    }
+
+    /// What must be kept so that a later process goes on with these books.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State {
+            since: self.since,
+            ticked: self.ticked,
+            accounts: self.ledger.save().collect(),
+            node: self.node.save(),
+            timeline: self.timeline.clone(),
+            books: self.books.clone(),
+        }
+    }
+
+    fn other_method(&self) -> Method {
+        let meters = self.meters_in_force();
+        if meters
+            .map(|account| account.method)
+            .all(|method| method == Method::Counter)
+        {
+            Method::Counter
+        } else {
+            Method::Integrated
+        }
+    }
+
+    fn meters_in_force(&self) -> impl Iterator<Item = &Account> {
+        let class = self.node.meter();
+        self.ledger
+            .accounts()
+            .filter_map(move |(part, account)| match part {
+                Part::Meter {
+                    scope: Scope::Node(of),
+                    ..
+                } if Some(*of) == class => Some(account),
+                _ => None,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! The books: what every device and the node have come to, in joules and in grams.
+
+use crate::carbon::{Emissions, Timeline};
+use crate::embodied::Making;
+use crate::ledger::{Entry, Ledger, Method};
+use crate::node::Rest;
+use crate::sensor::{Kind, Part};
+use crate::units::{Grams, GramsPerSecond, Joules};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The books of all devices and of the node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Books {
+    /// A page for every device, `other` included, by device id.
+    pub(super) devices: BTreeMap<Arc<str>, Page>,
+    /// The node's own sums, added up entry by entry and compared with the devices' as a check.
+    pub(super) node: Totals,
+}
+
+/// One device's grams. Its joules are in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Page {
+    pub emissions: Emissions,
+    pub embodied: Option<Grams>,
+    /// What its making adds every second; from the configuration, so not kept.
+    #[serde(skip)]
+    pub making: Option<GramsPerSecond>,
+}
+
+/// The node's sums.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub joules: Option<Joules>,
+    pub modelled: Joules,
+    pub emissions: Emissions,
+}
+
+/// The id of the device that stands for what only the meter sees.
+pub(super) const OTHER: &str = "other";
+
+impl Books {
+    /// Sees to it that a device has a page, and that its grams begin at 0.
+    pub(super) fn open(&mut self, id: &Arc<str>, kind: Kind, model: &str, making: &Making) {
+        self.node.joules.get_or_insert(Joules::ZERO);
+        let page = self.devices.entry(Arc::clone(id)).or_default();
+        if page.making.is_none() {
+            page.making = making.rate(id, kind, model);
+            if page.making.is_some() {
+                page.embodied.get_or_insert(Grams::ZERO);
+            }
+        }
+    }
+
+    /// Books a device's entry, at the factors of its time.
+    pub(super) fn book(&mut self, entry: &Entry, timeline: &Timeline) {
+        let Part::Device { id, .. } = &entry.part else {
+            return;
+        };
+        let emissions = timeline.emissions(entry.joules, entry.from, entry.to);
+        self.devices
+            .entry(Arc::clone(id))
+            .or_default()
+            .emissions
+            .add(emissions);
+        *self.node.joules.get_or_insert(Joules::ZERO) += entry.joules;
+        if entry.method == Method::Modelled {
+            self.node.modelled += entry.joules;
+        }
+        self.node.emissions.add(emissions);
+    }
+
+    /// Books what the meter saw beyond the devices.
+    pub(super) fn book_other(&mut self, rest: Rest, method: Method, timeline: &Timeline) {
+        let part = Part::Device {
+            id: OTHER.into(),
+            kind: Kind::Other,
+        };
+        let Rest {
+            joules, from, to, ..
+        } = rest;
+        self.book(
+            &Entry {
+                part,
+                joules,
+                from,
+                to,
+                method,
+            },
+            timeline,
+        );
+    }
+
+    /// Adds what `time` adds of every device's making.
+    pub(super) fn age(&mut self, time: Duration) {
+        for page in self.devices.values_mut() {
+            if let (Some(rate), Some(embodied)) = (page.making, &mut page.embodied) {
+                *embodied += rate.during(time);
+            }
+        }
+    }
+
+    /// Takes the making of every device from a new configuration.
+    pub(super) fn price(&mut self, making: &Making, ledger: &Ledger) {
+        for (id, kind, account) in ledger.devices() {
+            if let Some(page) = self.devices.get_mut(id) {
+                page.making = None;
+            }
+            self.open(id, kind, &account.source.about.model, making);
+        }
+    }
+}

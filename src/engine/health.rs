@@ -1,0 +1,140 @@
+//! The health of one sensor, and the log lines about it: once when something breaks, once when it is
+//! well again.
+
+use super::{Batch, PATIENCE, Seat};
+use crate::clock::Moment;
+use crate::ledger::{Event, Reader};
+use crate::sensor::Fault;
+use crate::snapshot::{SensorHealth, Trouble};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// Faults shown of one sensor; more are counted and not shown.
+const MOST_FAULTS: usize = 32;
+
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    reader: Option<Reader>,
+    last: Option<Moment>,
+    took: Option<Duration>,
+    gave: bool,
+    silent: bool,
+    errors: BTreeMap<&'static str, u64>,
+    wraps: u64,
+    gaps: u64,
+    faults: Arc<[Trouble]>,
+}
+
+impl Health {
+    pub(super) fn seat(&mut self, seat: &Seat) {
+        self.reader = Some(Reader {
+            name: Arc::clone(&seat.name),
+            rank: seat.rank,
+            patience: seat.interval * PATIENCE,
+        });
+    }
+
+    /// Notes that the sensor answered, and says who it is.
+    pub(super) fn answered(&mut self, batch: &Batch) -> Reader {
+        let reader = self.reader.clone().unwrap_or_else(|| Reader {
+            name: Arc::clone(&batch.sensor),
+            rank: usize::MAX,
+            patience: Duration::ZERO,
+        });
+        if self.silent {
+            info!(sensor = %batch.sensor, "answers again");
+            self.silent = false;
+        }
+        self.last = Some(batch.at);
+        self.took = Some(batch.took);
+        self.gave = batch.readings.bad.is_empty() || !batch.readings.good.is_empty();
+        for fault in &batch.readings.bad {
+            *self.errors.entry(fault.reason()).or_default() += 1;
+        }
+        self.compare(&batch.sensor, &batch.readings.bad);
+        reader
+    }
+
+    fn compare(&mut self, sensor: &str, bad: &[Fault]) {
+        let same = bad.len().min(MOST_FAULTS) == self.faults.len()
+            && bad
+                .iter()
+                .zip(self.faults.iter())
+                .all(|(b, t)| b.place == t.place);
+        if same {
+            return;
+        }
+        for fault in bad.iter().take(MOST_FAULTS) {
+            if !self
+                .faults
+                .iter()
+                .any(|trouble| trouble.place == fault.place)
+            {
+                let Fault { place, cause, mend } = fault;
+                warn!(sensor, place, error = %cause, mend, "cannot read");
+            }
+        }
+        for trouble in self.faults.iter() {
+            if !bad.iter().any(|fault| fault.place == trouble.place) {
+                info!(sensor, place = trouble.place, "no longer failing");
+            }
+        }
+        let trouble = |fault: &Fault| Trouble {
+            place: fault.place.clone(),
+            message: fault.cause.to_string(),
+            mend: fault.mend.clone(),
+        };
+        self.faults = bad.iter().take(MOST_FAULTS).map(trouble).collect();
+    }
+
+    pub(super) fn count(&mut self, event: Event) {
+        match event {
+            Event::Booked | Event::Ignored => {}
+            Event::Wrapped => self.wraps += 1,
+            Event::Gap => self.gaps += 1,
+            Event::Refused => *self.errors.entry("implausible").or_default() += 1,
+        }
+    }
+
+    /// Whether it has spoken, or has had its time to.
+    pub(super) fn is_settled(&self, started: Moment, now: Moment) -> bool {
+        self.last.is_some() || now.awake.saturating_sub(started.awake) > self.patience()
+    }
+
+    fn patience(&self) -> Duration {
+        self.reader
+            .as_ref()
+            .map_or(Duration::ZERO, |reader| reader.patience)
+    }
+
+    /// How it is at `now`; logs when it falls silent.
+    pub(super) fn show(&mut self, name: &Arc<str>, started: Moment, now: Moment) -> SensorHealth {
+        let heard = self.last.unwrap_or(started);
+        let late = now.awake.saturating_sub(heard.awake) > self.patience();
+        if late && !self.silent {
+            self.silent = true;
+            warn!(
+                sensor = %name,
+                "has not answered for {:?}: its watts are gone from the page and its joules stand \
+                 still until it does; if it never does, restart gramwatt and look at the kernel log",
+                self.patience()
+            );
+        }
+        SensorHealth {
+            name: Arc::clone(name),
+            up: self.last.is_some() && !late && self.gave,
+            last: self.last,
+            took: self.took,
+            errors: self
+                .errors
+                .iter()
+                .map(|(reason, count)| (*reason, *count))
+                .collect(),
+            wraps: self.wraps,
+            gaps: self.gaps,
+            faults: Arc::clone(&self.faults),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The books as they stand, as a snapshot.
+
+use super::Engine;
+use super::books::OTHER;
+use crate::clock::Moment;
+use crate::sensor::{Kind, Part};
+use crate::snapshot::{Device, Domain, Meter, Node, Snapshot};
+use crate::units::{Grams, GramsPerKwh, Joules, Watts};
+use std::sync::Arc;
+
+impl Engine {
+    pub(super) fn report(&mut self, now: Moment) -> Snapshot {
+        let started = self.started;
+        let ready = self
+            .health
+            .values()
+            .all(|health| health.is_settled(started, now));
+        let sensors = self
+            .health
+            .iter_mut()
+            .map(|(name, health)| health.show(name, started, now))
+            .collect();
+        let devices = self.devices(now);
+        let node = self.node_books(&devices);
+        Snapshot {
+            at: Some(now),
+            since: Some(self.since),
+            ready,
+            demo: self.settings.demo,
+            domains: self.domains(),
+            meters: self.meters(now),
+            node,
+            devices,
+            sensors,
+            grid: self.settings.grid.clone(),
+            pue: self.settings.pue.clone(),
+            process: None,
+            notes: self.settings.notes.clone(),
+        }
+    }
+
+    fn devices(&self, now: Moment) -> Vec<Device> {
+        let mut devices: Vec<Device> = self
+            .ledger
+            .devices()
+            .map(|(id, kind, account)| {
+                let live = account.is_live(now);
+                Device {
+                    source: Some(Arc::clone(&account.source)),
+                    sensor: Arc::clone(&account.reader.name),
+                    method: account.method,
+                    watts: account.watts.filter(|_| live),
+                    utilization: account.utilization.filter(|_| live),
+                    power_limit: account.power_limit.filter(|_| live),
+                    ..self.device(id, kind, account.joules)
+                }
+            })
+            .collect();
+        if let Some(joules) = self.node.other() {
+            let sensor = self
+                .meters_in_force()
+                .next()
+                .map(|meter| Arc::clone(&meter.reader.name));
+            devices.push(Device {
+                sensor: sensor.unwrap_or_else(|| "".into()),
+                method: self.other_method(),
+                watts: self.node.other_watts(),
+                ..self.device(&OTHER.into(), Kind::Other, joules)
+            });
+        }
+        for device in &mut devices {
+            let factor = self.settings.factor;
+            let now = factor
+                .intensity
+                .map(|grams| GramsPerKwh(grams.0 * factor.pue));
+            device.flow = device.watts.zip(now).map(|(watts, now)| watts.at(now));
+        }
+        devices
+    }
+
+    /// A device with its books, and nothing of the moment.
+    fn device(&self, id: &Arc<str>, kind: Kind, joules: Joules) -> Device {
+        let page = self.books.devices.get(id);
+        let known = self.settings.factor.intensity.map(|_| Grams::ZERO);
+        Device {
+            id: Arc::clone(id),
+            kind,
+            source: None,
+            sensor: "".into(),
+            method: crate::ledger::Method::Counter,
+            watts: None,
+            joules,
+            grams: page.and_then(|page| page.emissions.location).or(known),
+            flow: None,
+            embodied: page.and_then(|page| page.embodied),
+            utilization: None,
+            power_limit: None,
+        }
+    }
+
+    fn domains(&self) -> Vec<Domain> {
+        let domain = |(part, account): (&Part, &crate::ledger::Account)| match part {
+            Part::Domain { device, domain } => Some(Domain {
+                device: Arc::clone(device),
+                domain: Arc::clone(domain),
+                joules: account.joules,
+            }),
+            _ => None,
+        };
+        self.ledger.accounts().filter_map(domain).collect()
+    }
+
+    fn meters(&self, now: Moment) -> Vec<Meter> {
+        let meter = |(part, account): (&Part, &crate::ledger::Account)| match part {
+            Part::Meter { id, scope } => Some(Meter {
+                id: Arc::clone(id),
+                scope: *scope,
+                sensor: Arc::clone(&account.reader.name),
+                watts: account.watts.filter(|_| account.is_live(now)),
+                joules: account.joules,
+            }),
+            _ => None,
+        };
+        self.ledger.accounts().filter_map(meter).collect()
+    }
+
+    fn node_books(&self, devices: &[Device]) -> Node {
+        let totals = &self.books.node;
+        let sum: Joules = devices.iter().map(|device| device.joules).sum();
+        let watts: Vec<Watts> = devices.iter().filter_map(|device| device.watts).collect();
+        let seen = totals.joules.is_some();
+        let known = self
+            .settings
+            .factor
+            .intensity
+            .filter(|_| seen)
+            .map(|_| Grams::ZERO);
+        let contract = self
+            .settings
+            .factor
+            .market
+            .filter(|_| seen)
+            .map(|_| Grams::ZERO);
+        let embodied: Vec<Grams> = devices
+            .iter()
+            .filter_map(|device| device.embodied)
+            .collect();
+        Node {
+            meter: self.node.meter(),
+            watts: (!watts.is_empty()).then(|| watts.into_iter().sum()),
+            joules: totals.joules,
+            modelled: totals.modelled,
+            grams: totals.emissions.location.or(known),
+            estimated: totals.emissions.estimated.or(known),
+            market: totals.emissions.market.or(contract),
+            embodied: (!embodied.is_empty()).then(|| embodied.into_iter().sum()),
+            meter_short: self.node.short_windows(),
+            residual: totals.joules.map_or(Joules::ZERO, |total| total - sum),
+        }
+    }
+}

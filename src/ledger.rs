@@ -1,0 +1,429 @@
+//! The ledger: readings become monotonic joules.
+//!
+//! Every part has one account. A counter is booked by its differences, corrected for its wrap; power is
+//! integrated by the trapezoid rule over the time the machine was awake. A step that cannot be true
+//! (backwards, or faster than the part can draw) is not booked at once: it stays a suspicion until the
+//! next reading says whether it was a glitch, of which nothing remains, or the counter's new life.
+
+mod counter;
+mod history;
+
+use crate::clock::Moment;
+use crate::sensor::{About, Kind, Part, Reading, Source, Value};
+use crate::units::{Joules, Watts};
+use counter::{Baseline, Dial, Step};
+use history::History;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How joules were had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Differences of an energy counter.
+    Counter,
+    /// Measured power x time.
+    Integrated,
+    /// Power that no sensor measured x time.
+    Modelled,
+}
+
+impl Method {
+    /// The value of the `method` label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Integrated => "integrated",
+            Self::Modelled => "modelled",
+        }
+    }
+
+    fn of(value: Value) -> Self {
+        match value {
+            Value::Counter { .. } => Self::Counter,
+            Value::Power(_) => Self::Integrated,
+            Value::Modelled(_) => Self::Modelled,
+        }
+    }
+}
+
+/// Who reads, for the ledger: a sensor with its place in the order of trust and its pace.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// The sensor's name.
+    pub name: Arc<str>,
+    /// Its family's place in the order of trust; 0 is the most trusted.
+    pub rank: usize,
+    /// Longest silence over which power is still integrated and watts are still shown.
+    pub patience: Duration,
+}
+
+/// Energy that one reading added to one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Whose.
+    pub part: Part,
+    /// How much; never negative.
+    pub joules: Joules,
+    /// From when, ...
+    pub from: Moment,
+    /// ... until when it was used.
+    pub to: Moment,
+    /// How it was had.
+    pub method: Method,
+}
+
+/// What happened to a reading, besides being booked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// Nothing out of the ordinary.
+    Booked,
+    /// The counter went round, and the books with it.
+    Wrapped,
+    /// Time passed of which the energy is not known.
+    Gap,
+    /// The step cannot be true and was refused.
+    Refused,
+    /// A more trusted sensor reads this part.
+    Ignored,
+}
+
+/// A part's place in the books.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What it is.
+    pub source: Arc<Source>,
+    /// Who reads it.
+    pub reader: Reader,
+    /// How its joules are had.
+    pub method: Method,
+    /// All energy booked since boot.
+    pub joules: Joules,
+    /// Mean power over the last interval; `None` before there is one.
+    pub watts: Option<Watts>,
+    /// Share of the device that was busy, 0 to 1.
+    pub utilization: Option<f64>,
+    /// Power limit in force.
+    pub power_limit: Option<Watts>,
+    seen: Moment,
+    last: Last,
+    suspect: Option<Baseline>,
+    history: History,
+}
+
+/// What one reading did to an account.
+struct Booking {
+    joules: Joules,
+    from: Moment,
+    event: Event,
+}
+
+/// The reading that the next one is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Last {
+    Counter(Baseline),
+    Power { watts: Watts, at: Moment },
+}
+
+impl Last {
+    fn of(value: Value, at: Moment) -> Self {
+        match value {
+            Value::Counter { raw, .. } => Self::Counter(Baseline { raw, at }),
+            Value::Power(watts) | Value::Modelled(watts) => Self::Power { watts, at },
+        }
+    }
+    fn at(&self) -> Moment {
+        match self {
+            Self::Counter(baseline) => baseline.at,
+            Self::Power { at, .. } => *at,
+        }
+    }
+}
+
+impl Account {
+    fn open(reader: &Reader, reading: &Reading, at: Moment) -> Self {
+        Self {
+            source: Arc::clone(&reading.source),
+            reader: reader.clone(),
+            method: Method::of(reading.value),
+            joules: Joules::ZERO,
+            watts: instant(reading.value),
+            utilization: reading.utilization,
+            power_limit: reading.power_limit,
+            seen: at,
+            last: Last::of(reading.value, at),
+            suspect: None,
+            history: History::starting(at, Joules::ZERO),
+        }
+    }
+
+    /// When it was last read.
+    #[must_use]
+    pub fn read_at(&self) -> Moment {
+        self.seen
+    }
+
+    /// Whether its sensor still speaks: the last reading is no older than the reader's patience.
+    #[must_use]
+    pub fn is_live(&self, now: Moment) -> bool {
+        now.awake.saturating_sub(self.seen.awake) <= self.reader.patience
+    }
+
+    /// Its joules at an earlier moment, linear between readings; `None` where that is too long ago.
+    #[must_use]
+    pub fn joules_at(&self, boot: Duration) -> Option<Joules> {
+        self.history.at(boot)
+    }
+
+    /// Books the energy of one more reading.
+    fn book(&mut self, reading: &Reading, at: Moment) -> Booking {
+        let booking = match (self.last, reading.value) {
+            (
+                Last::Counter(baseline),
+                Value::Counter {
+                    raw,
+                    unit,
+                    wraps_at,
+                },
+            ) => {
+                let dial = Dial {
+                    unit,
+                    wraps_at,
+                    ceiling: self.source.ceiling,
+                };
+                self.count(baseline, Baseline { raw, at }, dial)
+            }
+            (Last::Power { watts, at: from }, Value::Power(now) | Value::Modelled(now)) => {
+                self.integrate((watts, from), (now, at))
+            }
+            // The sensor found, or lost, a counter: a new beginning, not energy.
+            (last, value) => {
+                self.last = Last::of(value, at);
+                Booking {
+                    joules: Joules::ZERO,
+                    from: last.at(),
+                    event: Event::Gap,
+                }
+            }
+        };
+        self.seen = at;
+        self.joules += booking.joules;
+        self.history.push(at, self.joules);
+        booking
+    }
+
+    fn count(&mut self, base: Baseline, now: Baseline, dial: Dial) -> Booking {
+        let (from, step) = match (dial.step(base, now), self.suspect) {
+            (Step::Impossible(_), Some(suspect)) => (suspect.at, dial.step(suspect, now)),
+            (step, _) => (base.at, step),
+        };
+        let (joules, event) = match step {
+            Step::Used(joules) => (joules, Event::Booked),
+            Step::Wrapped(joules) => (joules, Event::Wrapped),
+            Step::Unknown => (Joules::ZERO, Event::Gap),
+            Step::Impossible(event) => {
+                self.suspect = Some(now);
+                return Booking {
+                    joules: Joules::ZERO,
+                    from,
+                    event,
+                };
+            }
+        };
+        self.suspect = None;
+        self.last = Last::Counter(now);
+        Booking {
+            joules,
+            from,
+            event,
+        }
+    }
+
+    fn integrate(&mut self, before: (Watts, Moment), now: (Watts, Moment)) -> Booking {
+        let time = now.1.awake.saturating_sub(before.1.awake);
+        let (joules, event) = if now.0 > self.source.ceiling {
+            // Not believed: the power before it holds, until the next reading or for good.
+            return Booking {
+                joules: Joules::ZERO,
+                from: before.1,
+                event: Event::Refused,
+            };
+        } else if time > self.reader.patience {
+            (Joules::ZERO, Event::Gap)
+        } else {
+            ((before.0 + now.0).times(0.5).during(time), Event::Booked)
+        };
+        self.last = Last::Power {
+            watts: now.0,
+            at: now.1,
+        };
+        Booking {
+            joules,
+            from: before.1,
+            event,
+        }
+    }
+
+    /// A more trusted sensor reads this part from now on: the joules go on, the baseline is new.
+    fn take_over(&mut self, reader: &Reader, reading: &Reading, at: Moment) {
+        let joules = self.joules;
+        *self = Self::open(reader, reading, at);
+        self.joules = joules;
+        self.history = History::starting(at, joules);
+    }
+}
+
+impl Account {
+    /// Sets the watts that a booking shows, and says what it adds to the books.
+    fn tell(&mut self, booking: &Booking, reading: &Reading, at: Moment) -> Option<Entry> {
+        let booked = matches!(booking.event, Event::Booked | Event::Wrapped);
+        self.watts = if booked {
+            booking
+                .joules
+                .over(at.awake.saturating_sub(booking.from.awake))
+        } else {
+            instant(reading.value).filter(|_| booking.event != Event::Refused)
+        };
+        booked.then(|| Entry {
+            part: reading.source.part.clone(),
+            joules: booking.joules,
+            from: booking.from,
+            to: at,
+            method: self.method,
+        })
+    }
+}
+
+fn instant(value: Value) -> Option<Watts> {
+    match value {
+        Value::Counter { .. } => None,
+        Value::Power(watts) | Value::Modelled(watts) => Some(watts),
+    }
+}
+
+/// All accounts of the node.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    accounts: BTreeMap<Part, Account>,
+}
+
+/// An account as it is kept over a restart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    part: Part,
+    sensor: Arc<str>,
+    method: Method,
+    joules: Joules,
+    last: Last,
+}
+
+impl Saved {
+    /// The account as it goes on: silent until its part is read again, and open to whoever reads it.
+    fn account(self) -> Account {
+        let at = self.last.at();
+        Account {
+            source: Arc::new(Source {
+                part: self.part,
+                about: About::default(),
+                ceiling: Watts::ZERO,
+            }),
+            reader: Reader {
+                name: self.sensor,
+                rank: usize::MAX,
+                patience: Duration::ZERO,
+            },
+            method: self.method,
+            joules: self.joules,
+            watts: None,
+            utilization: None,
+            power_limit: None,
+            seen: at,
+            last: self.last,
+            suspect: None,
+            history: History::starting(at, self.joules),
+        }
+    }
+}
+
+impl Ledger {
+    /// Goes on with the books of an earlier process of the same boot.
+    #[must_use]
+    pub fn restore(saved: Vec<Saved>) -> Self {
+        let accounts = saved
+            .into_iter()
+            .map(|s| (s.part.clone(), s.account()))
+            .collect();
+        Self { accounts }
+    }
+
+    /// What must be kept for [`Ledger::restore`].
+    pub fn save(&self) -> impl Iterator<Item = Saved> {
+        self.accounts.iter().map(|(part, account)| Saved {
+            part: part.clone(),
+            sensor: Arc::clone(&account.reader.name),
+            method: account.method,
+            joules: account.joules,
+            last: account.last,
+        })
+    }
+
+    /// Books one reading. The entry is there where energy was booked, if only 0.
+    pub fn record(
+        &mut self,
+        reader: &Reader,
+        reading: &Reading,
+        at: Moment,
+    ) -> (Option<Entry>, Event) {
+        let part = &reading.source.part;
+        let Some(account) = self.accounts.get_mut(part) else {
+            self.accounts
+                .insert(part.clone(), Account::open(reader, reading, at));
+            return (None, Event::Booked);
+        };
+        if account.reader.name != reader.name {
+            if reader.rank >= account.reader.rank {
+                return (None, Event::Ignored);
+            }
+            account.take_over(reader, reading, at);
+            return (None, Event::Booked);
+        }
+        if at.boot <= account.seen.boot {
+            return (None, Event::Ignored);
+        }
+        account.source = Arc::clone(&reading.source);
+        account.reader = reader.clone();
+        account.utilization = reading.utilization;
+        account.power_limit = reading.power_limit;
+        account.method = Method::of(reading.value);
+        let booking = account.book(reading, at);
+        (account.tell(&booking, reading, at), booking.event)
+    }
+
+    /// Every account, in a stable order.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Part, &Account)> {
+        self.accounts.iter()
+    }
+
+    /// The accounts of devices.
+    pub fn devices(&self) -> impl Iterator<Item = (&Arc<str>, Kind, &Account)> {
+        self.accounts
+            .iter()
+            .filter_map(|(part, account)| match part {
+                Part::Device { id, kind } => Some((id, *kind, account)),
+                _ => None,
+            })
+    }
+
+    /// The account of one part.
+    #[must_use]
+    pub fn account(&self, part: &Part) -> Option<&Account> {
+        self.accounts.get(part)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! The node: devices and the best wall meter make one total.
+//!
+//! The node's energy is the sum of its devices and of `other`, what the meter sees beyond them.
+//! Devices and meter are read at different moments, so their cumulative joules are compared at one
+//! moment that both cover, linear between readings: a slow meter is reconciled over its own window.
+//! `other` never falls. Where devices ran ahead of the meter for a while (jitter, late counters) that
+//! debt is paid before `other` grows again; a debt that never ends is a meter that reads too little.
+
+use crate::clock::Moment;
+use crate::ledger::{Account, Ledger};
+use crate::sensor::{MeterClass, Part, Scope};
+use crate::units::{Joules, Watts};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Which meter may set the node's total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The most trusted one that speaks.
+    Auto,
+    /// None: the node is the sum of its devices.
+    None,
+    /// This class, and no other.
+    Class(MeterClass),
+}
+
+/// Longest debt of `other`, in time at the devices' mean power: jitter is paid back, a meter that
+/// always reads less than the devices is not.
+const LONGEST_DEBT: Duration = Duration::from_secs(60);
+
+/// What the meter and the devices had come to at one moment.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Point {
+    at: Moment,
+    meter: Joules,
+    devices: Joules,
+}
+
+/// The node's reconciliation with its meter.
+#[derive(Clone, Debug)]
+pub struct Node {
+    choice: Choice,
+    class: Option<MeterClass>,
+    since: Option<Point>,
+    debt: Joules,
+    other: Option<Joules>,
+    watts: Option<Watts>,
+    short: u64,
+}
+
+/// A reconciliation as it is kept over a restart.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Saved {
+    class: Option<MeterClass>,
+    since: Option<Point>,
+    debt: Joules,
+    other: Option<Joules>,
+}
+
+/// Energy of `other` over a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rest {
+    /// How much; never negative.
+    pub joules: Joules,
+    /// From when, ...
+    pub from: Moment,
+    /// ... until when.
+    pub to: Moment,
+    /// The meter saw less than the devices, by more than any jitter explains.
+    pub short: bool,
+}
+
+impl Node {
+    /// A node that nothing is known of yet.
+    #[must_use]
+    pub fn new(choice: Choice, saved: Saved) -> Self {
+        Self {
+            choice,
+            class: saved.class,
+            since: saved.since,
+            debt: saved.debt,
+            other: saved.other,
+            watts: None,
+            short: 0,
+        }
+    }
+
+    /// What must be kept for [`Node::new`].
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        Saved {
+            class: self.class,
+            since: self.since,
+            debt: self.debt,
+            other: self.other,
+        }
+    }
+
+    /// Another choice of meter, from a new configuration.
+    pub fn choose(&mut self, choice: Choice) {
+        self.choice = choice;
+    }
+
+    /// The class of meter that the total rests on; `None` where it is the sum of devices.
+    #[must_use]
+    pub fn meter(&self) -> Option<MeterClass> {
+        self.class
+    }
+
+    /// Energy beyond the devices since boot; `None` where no meter has ever been in force.
+    #[must_use]
+    pub fn other(&self) -> Option<Joules> {
+        self.other
+    }
+
+    /// Power beyond the devices over the last window; `None` where no meter speaks.
+    #[must_use]
+    pub fn other_watts(&self) -> Option<Watts> {
+        self.watts
+    }
+
+    /// Windows in which the meter saw less than the devices.
+    #[must_use]
+    pub fn short_windows(&self) -> u64 {
+        self.short
+    }
+
+    /// Compares meter and devices as far as both have been read.
+    pub fn reconcile(&mut self, ledger: &Ledger, now: Moment) -> Option<Rest> {
+        let class = self.best(ledger, now);
+        if class != self.class || class.is_none() {
+            self.class = class;
+            self.since = None;
+            self.debt = Joules::ZERO;
+            self.watts = None;
+        }
+        let class = class?;
+        let other = *self.other.get_or_insert(Joules::ZERO);
+        let point = Self::point(ledger, class, now)?;
+        let Some(before) = self.since else {
+            self.since = Some(point);
+            return None;
+        };
+        if point.at.boot <= before.at.boot {
+            return None;
+        }
+        self.since = Some(point);
+        let devices = point.devices - before.devices;
+        let beyond = point.meter - before.meter - devices;
+        let window = point.at.boot - before.at.boot;
+        let balance = beyond - self.debt;
+        // A debt once made is paid in full (a silent device's energy was in `other` and now comes from
+        // its own counter); only its growth is bounded.
+        let usual = devices
+            .over(window)
+            .unwrap_or(Watts::ZERO)
+            .during(LONGEST_DEBT);
+        let most = usual.max(self.debt);
+        let short = Joules::ZERO - balance > most;
+        self.short += u64::from(short);
+        self.debt = (Joules::ZERO - balance).max(Joules::ZERO).min(most);
+        let joules = balance.max(Joules::ZERO);
+        self.other = Some(other + joules);
+        self.watts = joules.over(point.at.awake.saturating_sub(before.at.awake));
+        Some(Rest {
+            joules,
+            from: before.at,
+            to: point.at,
+            short,
+        })
+    }
+
+    fn best(&self, ledger: &Ledger, now: Moment) -> Option<MeterClass> {
+        let speaks = |class: &MeterClass| {
+            let mut meters = meters(ledger, *class).peekable();
+            meters.peek().is_some() && meters.all(|account| account.is_live(now))
+        };
+        match self.choice {
+            Choice::None => None,
+            Choice::Class(class) => Some(class).filter(speaks),
+            Choice::Auto => MeterClass::ALL.into_iter().find(speaks),
+        }
+    }
+
+    /// The latest moment that every meter of the class and every live device has been read up to.
+    fn point(ledger: &Ledger, class: MeterClass, now: Moment) -> Option<Point> {
+        let live = ledger
+            .devices()
+            .map(|(_, _, account)| account)
+            .filter(|a| a.is_live(now));
+        let at = meters(ledger, class)
+            .chain(live)
+            .map(Account::read_at)
+            .min_by_key(|at| at.boot)?;
+        let meter = meters(ledger, class)
+            .map(|a| a.joules_at(at.boot))
+            .sum::<Option<Joules>>()?;
+        let devices = ledger
+            .devices()
+            .map(|(_, _, a)| a.joules_at(at.boot))
+            .sum::<Option<Joules>>()?;
+        Some(Point { at, meter, devices })
+    }
+}
+
+fn meters(ledger: &Ledger, class: MeterClass) -> impl Iterator<Item = &Account> {
+    ledger
+        .accounts()
+        .filter_map(move |(part, account)| match part {
+            Part::Meter {
+                scope: Scope::Node(of),
+                ..
+            } if *of == class => Some(account),
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! The books kept over a restart, in a file that lives as long as the boot (`/run/gramwatt`).
+//!
+//! The file is written before the snapshot that shows its figures is published, so that a restored
+//! counter is never below an exposed one. It is replaced by a rename, so that a reader (and a process
+//! killed in the middle of writing) finds the old books or the new ones, whole.
+
+use crate::carbon::{Factor, Timeline};
+use crate::clock::Moment;
+use crate::engine::Books;
+use crate::ledger;
+use crate::node;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// All that a later process needs to go on with the books.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// When the books were opened.
+    pub since: Moment,
+    /// When they were last closed.
+    pub ticked: Moment,
+    /// The ledger's accounts.
+    pub accounts: Vec<ledger::Saved>,
+    /// The node's reconciliation.
+    pub node: node::Saved,
+    /// The factors of late: energy used while nobody looked meets the factor of its time.
+    pub timeline: Timeline,
+    /// Grams and the node's sums.
+    pub books: Books,
+}
+
+impl State {
+    /// Books that begin now.
+    #[must_use]
+    pub fn fresh(factor: Factor, now: Moment) -> Self {
+        Self {
+            since: now,
+            ticked: now,
+            accounts: Vec::new(),
+            node: node::Saved::default(),
+            timeline: Timeline::new(factor),
+            books: Books::default(),
+        }
+    }
+}
+
+/// The format that this program writes; another one is not read.
+const VERSION: u32 = 1;
+
+/// Largest state that is read: 64 MiB, far above any node's.
+const LARGEST: u64 = 64 << 20;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    boot: &'a str,
+    #[serde(flatten)]
+    state: &'a State,
+}
+
+#[derive(Deserialize)]
+struct Stamp {
+    version: u32,
+    boot: String,
+}
+
+/// Why the books cannot be kept here.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another process keeps them.
+    #[error(
+        "{0}: another gramwatt keeps its books here: stop it, or give this one a --state.directory \
+         of its own (two on one node count its energy twice)"
+    )]
+    Taken(PathBuf),
+    /// The directory cannot be made or written.
+    #[error(
+        "{path}: {source}: counters will start at 0 after every restart; give a writable \
+         --state.directory on a tmpfs that lives as long as the boot"
+    )]
+    Unwritable {
+        /// What could not be made.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The open state directory, held by this process alone.
+#[derive(Debug)]
+pub struct Store {
+    file: PathBuf,
+    draft: PathBuf,
+    boot: String,
+    buffer: Vec<u8>,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens `directory` (made if need be) for the boot that `proc` tells of.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written, or another process holds it.
+    pub fn open(directory: &Path, proc: &Path) -> Result<Self, StateError> {
+        let unwritable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StateError::Unwritable { path, source }
+        };
+        fs::create_dir_all(directory).map_err(unwritable(directory))?;
+        let path = directory.join("lock");
+        let lock = File::create(&path).map_err(unwritable(&path))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| StateError::Taken(directory.to_owned()))?;
+        let boot_id = proc.join("sys/kernel/random/boot_id");
+        let boot = fs::read_to_string(&boot_id).map_err(unwritable(&boot_id))?;
+        Ok(Self {
+            file: directory.join("state.json"),
+            draft: directory.join("state.json.new"),
+            boot: boot.trim().to_owned(),
+            buffer: Vec::new(),
+            _lock: lock,
+        })
+    }
+
+    /// The books of an earlier process of this boot; `None` where there are none.
+    ///
+    /// # Errors
+    /// Where there are some and they cannot be read: what failed, in words.
+    pub fn load(&self) -> Result<Option<State>, String> {
+        let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", self.file.display());
+        let file = match File::open(&self.file) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(fail(&e)),
+        };
+        let mut text = Vec::new();
+        file.take(LARGEST)
+            .read_to_end(&mut text)
+            .map_err(|e| fail(&e))?;
+        let stamp: Stamp = serde_json::from_slice(&text).map_err(|e| fail(&e))?;
+        if stamp.boot != self.boot {
+            return Ok(None);
+        }
+        if stamp.version != VERSION {
+            return Err(fail(&format!("version {}, not {VERSION}", stamp.version)));
+        }
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|e| fail(&e))
+    }
+
+    /// Replaces the books on disk.
+    ///
+    /// # Errors
+    /// Of the file system; the old books are then still there.
+    pub fn save(&mut self, state: &State) -> io::Result<()> {
+        self.buffer.clear();
+        let written = Written {
+            version: VERSION,
+            boot: &self.boot,
+            state,
+        };
+        serde_json::to_writer(&mut self.buffer, &written)?;
+        File::create(&self.draft)?.write_all(&self.buffer)?;
+        fs::rename(&self.draft, &self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests;
