@@ -1,52 +1,18 @@
-//! Bundled tables.
-#![allow(missing_docs)]
-use crate::sensor::Kind;
-use crate::units::GramsPerKwh;
-pub struct Source {
-    pub id: String,
-    pub title: String,
-    pub licence: String,
-    pub vintage: String,
-    pub url: String,
-}
-pub struct Zone {
-    pub zone: String,
-    pub name: String,
-    pub intensity: GramsPerKwh,
-    pub scope: String,
-    pub year: u16,
-    pub source: Source,
-}
-pub struct CloudRegion {
-    pub provider: String,
-    pub region: String,
-    pub name: String,
-    pub zone: String,
-    pub intensity: Option<GramsPerKwh>,
-    pub pue: Option<f64>,
-    pub year: u16,
-    pub source: Source,
-}
-pub struct Embodied {
-    pub model: String,
-    pub kilograms: f64,
-    pub low: f64,
-    pub high: f64,
-    pub lifetime_years: f64,
-    pub source: Source,
-}
-pub fn zone(_: &str) -> Option<Zone> {
-    None
-}
-pub fn nearest_zones(_: &str, _: usize) -> Vec<Zone> {
-    vec![]
-}
-pub fn cloud_region(_: &str, _: &str) -> Option<CloudRegion> {
-    None
-}
-pub fn nearest_cloud_regions(_: &str, _: &str, _: usize) -> Vec<CloudRegion> {
-    vec![]
-}
-pub fn embodied(_: Kind, _: &str) -> Option<Embodied> {
-    None
-}
+//! Bundled tables: grid zones, cloud regions, rated powers and manufacturing footprints, each row with
+//! its source, licence and vintage.
+//!
+//! The tables are CSV files beside this one; `README.md` there tells how each was made. A lookup
+//! parses its table and keeps nothing, because lookups happen at start and reload only.
+
+mod cloud;
+mod cpus;
+mod embodied;
+mod nearest;
+mod table;
+mod zones;
+
+pub use cloud::{CloudRegion, cloud_region, cloud_regions, nearest_cloud_regions};
+pub use cpus::{RatedPower, rated_power};
+pub use embodied::{Embodied, embodied};
+pub use table::Source;
+pub use zones::{Zone, nearest_zones, zone, zones};
