@@ -61,8 +61,11 @@ INTEL = {"Core i9-12900K": 125, "Core i9-12900": 65, "Core i7-12700": 65, "Core 
          "Core i9-13900HX": 55, "Core i9-13980HX": 55, "Core i7-1365U": 15, "Core i9-14900KS": 150,
          "Core i9-14900K": 125, "Core i9-14900": 65, "Core i7-14700K": 125, "Core i7-14700": 65,
          "Core i5-14600K": 125, "Core i5-14500": 65, "Core i5-14400": 65, "Core Ultra 7 265K": 125,
-         "Core Ultra 5 245K": 125, "Core Ultra 7 258V": 17, "Processor N95": 15, "Xeon w9-3495X": 350,
-         "Xeon w9-3475X": 300, "Xeon w7-3465X": 300, "Xeon w7-2495X": 225, "Xeon w5-2465X": 200}
+         "Core Ultra 5 245K": 125, "Core Ultra 7 258V": 17, "Processor N95": 15, "Xeon w9-3595X": 385,
+         "Xeon w9-3575X": 340, "Xeon w9-3495X": 350, "Xeon w9-3475X": 300, "Xeon w7-3465X": 300,
+         "Xeon w7-3455": 270, "Xeon w7-3445": 270, "Xeon w5-3435X": 270, "Xeon w5-3425": 270,
+         "Xeon w7-2495X": 225, "Xeon w7-2475X": 225, "Xeon w5-2465X": 200, "Xeon w5-2455X": 200,
+         "Xeon w5-2445": 175, "Xeon w3-2435": 165, "Xeon w3-2425": 130, "Xeon w3-2423": 120}
 AMD = {"EPYC 3251": 55}
 OTHERS = [("NVIDIA Grace", 250, "nvidia"), ("Ampere Altra Q80-30", 210, "ampere"),
           ("Ampere Altra Max M128-30", 250, "ampere")]

@@ -20,6 +20,8 @@ pub struct CloudRegion {
     pub zone: String,
     /// What the provider publishes; `None` where it publishes nothing and the zone's figure stands.
     pub intensity: Option<GramsPerKwh>,
+    /// `lifecycle` or `direct` as in [`super::Zone`], of the provider's own intensity; empty without one.
+    pub scope: String,
     /// Facility power over IT power, 1 to 2; `None` where the provider publishes nothing.
     pub pue: Option<f64>,
     /// The year of the intensity or else of the PUE or else of the mapping.
@@ -37,6 +39,7 @@ struct Row {
     name: String,
     zone: String,
     grams_per_kwh: Option<f64>,
+    scope: String,
     pue: Option<f64>,
     year: u16,
     source: String,
@@ -86,6 +89,7 @@ fn with_sources(row: Row, sources: &[Source]) -> Option<CloudRegion> {
         name: row.name,
         zone: row.zone,
         intensity: row.grams_per_kwh.map(GramsPerKwh),
+        scope: row.scope,
         pue: row.pue,
         year: row.year,
     })
@@ -116,6 +120,11 @@ mod tests {
                 "{place}"
             );
             assert_eq!(row.pue.is_some(), row.pue_source.is_some(), "{place}");
+            let scopes: &[&str] = match row.intensity {
+                Some(_) => &["lifecycle", "direct"],
+                None => &[""],
+            };
+            assert!(scopes.contains(&row.scope.as_str()), "{place}");
             assert!((2019..2100).contains(&row.year), "{place}");
             assert!(seen.insert(place.to_lowercase()), "{place} twice");
         }

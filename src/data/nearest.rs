@@ -1,8 +1,23 @@
 //! "Did you mean": which rows are closest to what a person typed.
 
-/// How alike two texts are, whatever their case: 0 for nothing in common, 1 for equal.
+/// Below equal and above all but the slightest misspelling.
+const ALL_PARTS_KNOWN: f64 = 0.97;
+
+/// How alike two texts are, whatever their case: 0 for nothing in common, 1 for equal. Leaving words out
+/// (`US-PJM` for `US-MIDA-PJM`, `Korea` for `South Korea`) counts as nearly equal.
 pub(super) fn likeness(typed: &str, known: &str) -> f64 {
-    strsim::jaro_winkler(&typed.to_lowercase(), &known.to_lowercase())
+    let (typed, known) = (typed.trim().to_lowercase(), known.to_lowercase());
+    let alike = strsim::jaro_winkler(&typed, &known);
+    let known_parts: Vec<&str> = parts(&known).collect();
+    if parts(&typed).next().is_some() && parts(&typed).all(|part| known_parts.contains(&part)) {
+        return alike.max(ALL_PARTS_KNOWN);
+    }
+    alike
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|part| !part.is_empty())
 }
 
 /// The `how_many` items with the highest score, best first; equal scores keep their order.

@@ -135,7 +135,8 @@ mod tests {
         assert_eq!(zone(""), None);
         assert_eq!(nearest_zones("Germny", 3)[0].zone, "DE");
         assert_eq!(nearest_zones("sweeden", 3)[0].zone, "SE");
-        assert_eq!(nearest_zones("US-PJM", 3).len(), 3);
+        assert_eq!(nearest_zones("US-PJM", 3)[0].zone, "US-MIDA-PJM");
+        assert_eq!(nearest_zones("us-pjm", 3).len(), 3);
         assert!(
             nearest_zones("US-ERCO", 5)
                 .iter()

@@ -132,6 +132,7 @@ fn of_cloud(cloud: &Cloud) -> Result<(Grid, Option<f64>), String> {
     let grid = match region.intensity {
         Some(intensity) => Grid {
             intensity,
+            scope: region.scope,
             vintage: region.year.to_string(),
             source: region.source.title,
             valid: middle_of(region.year),
