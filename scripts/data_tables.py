@@ -15,8 +15,8 @@ import zipfile
 OUT = pathlib.Path(__file__).resolve().parent.parent / "src" / "data"
 GRAMS_PER_POUND_PER_MEGAWATT_HOUR = 0.45359237
 
-# Grams CO2e/kWh over the life cycle: medians of IPCC AR5 WG3 (2014), table A.III.2. Oil is not in that
-# table: 650 is the figure of the older UK and EU inventories. Tidal is counted as wind.
+# Grams CO2e/kWh over the life cycle: medians of IPCC AR5 WG3 (2014), table A.III.2. Oil and "other"
+# are not in that table: 650 and 700 are Electricity Maps' defaults. Tidal is counted as wind.
 FUELS = {"coal": 820, "naturalGas": 490, "petroleum": 650, "biomass": 230, "solar": 45, "wind": 11,
          "tidal": 11, "hydro": 24, "nuclear": 12, "other": 700}
 
