@@ -105,7 +105,7 @@ fn each_package_has_its_own_load_and_half_the_memory() {
     fixture.stat(&[(0, 50, 50, 0), (1, 0, 99, 0), (2, 50, 50, 0), (3, 0, 99, 0)]);
     let readings = sensor.read();
     let expected = [
-        ("package-0", 140.237_452),
+        ("package-0", 140.237_461),
         ("package-1", 42.285_714),
         ("dram-0", 2.0),
         ("dram-1", 2.0),
@@ -251,8 +251,9 @@ fn configuration_is_checked_where_it_is_read() {
     for bad in ["0", "-5", ".nan", ".inf", "2001"] {
         let error = read(&format!("cpu_watts: {bad}")).unwrap_err().to_string();
         assert!(error.contains("above 0 and at most 2000 watts"), "{error}");
-        assert!(error.contains("line 1"), "{error}");
     }
+    let error = crate::config::Config::parse("sensors:\n  model:\n    cpu_watts: -5\n").unwrap_err();
+    assert!(error.contains("line 3"), "{error}");
     assert!(read("dram_watts_per_gib: 21").is_err());
     assert!(read("watts: 5").is_err());
 }
