@@ -11,14 +11,14 @@ mod machine;
 pub mod stat;
 
 use super::{Cause, Discovery, Fault, Finding, Presence, Readings, Roots, Sensor, Switch};
-use crate::units::Watts;
+use crate::data::rated_power;
 use cpuinfo::CpuInfo;
 use machine::{Facts, Machine, packages};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// One line for `doctor` and the reference.
@@ -131,18 +131,6 @@ fn unreadable(subject: &str, fault: &Fault) -> Finding {
     }
 }
 
-/// The bundled table's row of a CPU model.
-#[derive(Clone, Debug, PartialEq)]
-struct RatedPower {
-    model: String,
-    watts: Watts,
-    source: String,
-}
-
-fn rated_power(_model: &str) -> Option<RatedPower> {
-    None
-}
-
 struct Model {
     roots: Roots,
     config: Config,
@@ -234,7 +222,7 @@ fn survey(roots: &Roots, cpus: Vec<u32>, memory: Option<u64>) -> Facts {
     Facts {
         packages: packages(&cpus, &info, topology),
         cpus,
-        // Xen tells in sysfs what ARM's cpuinfo cannot.
+        // ARM's cpuinfo does not tell; Xen does, in sysfs.
         virtual_: info.hypervisor || roots.sys.join("hypervisor/type").exists(),
         memory,
         row: rated_power(&info.model),
@@ -286,10 +274,11 @@ impl Reread {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
-        let file = match &mut self.file {
+        let file = match self.file.take().filter(is_current) {
             Some(file) => file,
-            closed => closed.insert(File::open(&self.path)?),
+            None => File::open(&self.path)?,
         };
+        let file = self.file.insert(file);
         let mut filled = 0;
         loop {
             if filled == self.buffer.len() {
@@ -319,6 +308,11 @@ impl Reread {
                 .into(),
         }
     }
+}
+
+/// Whether a file still has a name: one that was replaced by another can be read for ever.
+fn is_current(file: &File) -> bool {
+    file.metadata().is_ok_and(|now| now.nlink() > 0)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use super::cpuinfo::CpuInfo;
 use super::formula::{DRAM_PER_GIB, IDLE_SHARE, Rating, dram_power, rate};
 use super::stat::Ticks;
-use super::{Config, RatedPower};
+use super::Config;
+use crate::data::RatedPower;
 use crate::sensor::{About, Kind, Part, Reading, Source, Value};
 use crate::units::Watts;
 use std::collections::BTreeSet;
@@ -198,13 +199,17 @@ impl Machine {
     }
 
     fn why(&self, rating: Rating) -> String {
-        let row = |row: &RatedPower| format!("table row {:?}, {}", row.model, row.source);
+        let row = |row: &RatedPower| {
+            let (model, watts) = (&row.model, row.watts.0);
+            let (title, vintage) = (&row.source.title, &row.source.vintage);
+            format!("table row {model:?}, {watts} W, {title}, {vintage}")
+        };
         let row = self.facts.row.as_ref().map(row).unwrap_or_default();
         let count = "3.5 W a logical CPU, Cloud Carbon Footprint 2021";
         match rating {
             Rating::Configured(_) => "sensors.model.cpu_watts".into(),
             Rating::Table(_) => row,
-            Rating::Share(_) => format!("{count}: its share of the host's {row}"),
+            Rating::Share(_) => format!("{count}, as a share of the host's package: {row}"),
             Rating::Fallback(_) => format!("{count}: the model is not in the table"),
         }
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::sensor::{Kind, Part, Reading, Value};
+use crate::units::Watts;
 use std::fs;
 use tempfile::TempDir;
 
@@ -122,6 +123,35 @@ fn each_package_has_its_own_load_and_half_the_memory() {
     assert_eq!(first.source.ceiling, Watts(600.0));
     let dram = &readings.good[2].source.part;
     assert!(matches!(dram, Part::Device { kind: Kind::Dram, .. }));
+}
+
+#[test]
+fn a_known_model_has_the_tables_rating() {
+    let model = "processor: 0\nmodel name: AMD EPYC 7763 64-Core Processor\nphysical id: 0\n";
+    let fixture = Fixture::new(model);
+    fixture.stat(&[(0, 0, 0, 0)]);
+    let (mut sensor, findings) = fixture.discover();
+    assert!(findings[0].detail.contains("280 W rated (table row"), "{}", findings[0].detail);
+    assert_eq!(findings[0].mend, "");
+    check(&mut *sensor, &[]);
+    fixture.stat(&[(0, 100, 0, 0)]);
+    check(&mut *sensor, &[("package-0", 280.0), ("dram-0", 3.136)]);
+    // One CPU of such a package, in a virtual machine.
+    fixture.write("proc/cpuinfo", &format!("{model}flags: hypervisor\n"));
+    let (_, findings) = fixture.discover();
+    assert!(findings[0].detail.contains("3.5 W rated (3.5 W a logical CPU"));
+    assert!(findings[0].detail.contains("table row"), "{}", findings[0].detail);
+}
+
+#[test]
+fn a_file_that_was_replaced_is_opened_anew() {
+    let fixture = Fixture::new(VM);
+    fixture.stat(&[(0, 0, 0, 0)]);
+    let (mut sensor, _) = fixture.discover();
+    check(&mut *sensor, &[]);
+    fs::remove_file(fixture.dir.path().join("proc/stat")).unwrap();
+    fixture.stat(&[(0, 0, 100, 0)]);
+    check(&mut *sensor, &[("package-0", 0.74), ("dram-0", 3.136)]);
 }
 
 #[test]
