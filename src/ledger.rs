@@ -379,6 +379,9 @@ impl Ledger {
         at: Moment,
     ) -> (Option<Entry>, Event) {
         let part = &reading.source.part;
+        if self.is_read_better(reader, part) {
+            return (None, Event::Ignored);
+        }
         let Some(account) = self.accounts.get_mut(part) else {
             self.accounts
                 .insert(part.clone(), Account::open(reader, reading, at));
@@ -401,6 +404,13 @@ impl Ledger {
         account.method = Method::of(reading.value);
         let booking = account.book(reading, at);
         (account.tell(&booking, reading, at), booking.event)
+    }
+
+    /// Whether a more trusted sensor reads the same hardware under another name.
+    fn is_read_better(&self, reader: &Reader, part: &Part) -> bool {
+        self.accounts.iter().any(|(other, account)| {
+            account.reader.rank < reader.rank && other != part && other.overlaps(part)
+        })
     }
 
     /// Every account, in a stable order.

@@ -149,6 +149,24 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// Whether two devices are, wholly or in part, the same hardware. RAPL reads a package of several
+    /// dies die by die (`package-0-die-1`), where a family that sees sockets reads `package-0`.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let is_die = |of: &str, id: &str| {
+            id.strip_prefix(of)
+                .is_some_and(|rest| rest.starts_with("-die-"))
+        };
+        match (self, other) {
+            (Self::Device { id, kind }, Self::Device { id: b, kind: k }) => {
+                kind == k && (id == b || is_die(id, b) || is_die(b, id))
+            }
+            _ => self == other,
+        }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

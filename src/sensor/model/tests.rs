@@ -1,7 +1,10 @@
 use super::*;
+use crate::ledger::{Event, Ledger, Reader};
 use crate::sensor::{Kind, Part, Reading, Value};
 use crate::units::Watts;
 use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A fixture machine whose files a test writes.
@@ -181,6 +184,54 @@ fn a_xen_guest_is_virtual() {
     fixture.write("sys/hypervisor/type", "xen\n");
     fixture.stat(&[(0, 0, 0, 0)]);
     assert!(fixture.discover().1[0].detail.contains("virtual machine"));
+}
+
+/// A package that RAPL reads die by die is not booked again as modelled; its memory, which RAPL does
+/// not read here, is.
+#[test]
+fn the_model_gives_way_to_the_dies_of_its_package() {
+    let fixture = Fixture::new(VM);
+    fixture.stat(&[(0, 0, 0, 0)]);
+    let (mut sensor, _) = fixture.discover();
+    sensor.read();
+    fixture.stat(&[(0, 100, 0, 0)]);
+    let modelled = sensor.read().good;
+    let reader = |name: &str, rank| Reader {
+        name: name.into(),
+        rank,
+        patience: Duration::from_secs(3),
+    };
+    let die = |id: &str| {
+        let mut source = (*modelled[0].source).clone();
+        source.part = Part::Device {
+            id: id.into(),
+            kind: Kind::Cpu,
+        };
+        Reading::new(&Arc::new(source), Value::Power(Watts(3.0)))
+    };
+    let now = crate::clock::now();
+    // A stranger's package must not be taken for a die.
+    for other in ["package-00-die-1", "package-1-die-0", "package-0"] {
+        let mut ledger = Ledger::default();
+        ledger.record(&reader("rapl", 0), &die(other), now);
+        let (_, event) = ledger.record(&reader("model", 2), &modelled[0], now);
+        assert_eq!(event == Event::Ignored, other == "package-0", "{other}");
+    }
+    let mut ledger = Ledger::default();
+    ledger.record(&reader("rapl", 0), &die("package-0-die-1"), now);
+    let mut events = modelled
+        .iter()
+        .map(|reading| ledger.record(&reader("model", 2), reading, now).1);
+    assert_eq!(events.next(), Some(Event::Ignored));
+    assert_eq!(events.next(), Some(Event::Booked));
+    // RAPL that comes late silences the model too.
+    let mut ledger = Ledger::default();
+    let model = reader("model", 2);
+    assert_eq!(ledger.record(&model, &modelled[0], now).1, Event::Booked);
+    let later = now.later(Duration::from_secs(1));
+    ledger.record(&reader("rapl", 0), &die("package-0-die-0"), later);
+    let (entry, event) = ledger.record(&model, &modelled[0], later);
+    assert_eq!((entry, event), (None, Event::Ignored));
 }
 
 #[test]
