@@ -14,6 +14,7 @@ use super::{Cause, Discovery, Fault, Finding, Presence, Readings, Roots, Sensor,
 use crate::data::rated_power;
 use cpuinfo::CpuInfo;
 use machine::{Facts, Machine, packages};
+use rustix::fs::{Mode, OFlags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::fs::File;
@@ -233,9 +234,15 @@ fn survey(roots: &Roots, cpus: Vec<u32>, memory: Option<u64>) -> Facts {
 /// The most that is read of any file; `/proc/cpuinfo` of 1024 CPUs has about 2 MB.
 const LIMIT: usize = 8 << 20;
 
+/// Opens without waiting: a pipe in the place of a file would else hold its reader for ever.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
 fn short(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?
+    open(path)?
         .take(LIMIT as u64)
         .read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -276,7 +283,7 @@ impl Reread {
     fn fill(&mut self) -> io::Result<usize> {
         let file = match self.file.take().filter(is_current) {
             Some(file) => file,
-            None => File::open(&self.path)?,
+            None => open(&self.path)?,
         };
         let file = self.file.insert(file);
         let mut filled = 0;

@@ -322,6 +322,23 @@ fn no_proc_is_a_fault_with_a_mend() {
 }
 
 #[test]
+fn things_that_are_no_files_fail_and_do_not_hang() {
+    let fixture = Fixture::new(VM);
+    for name in ["stat", "cpuinfo"] {
+        let path = fixture.dir.path().join("proc").join(name);
+        let _ = fs::remove_file(&path);
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, Mode::RUSR, 0).unwrap();
+    }
+    fs::remove_file(fixture.dir.path().join("proc/meminfo")).unwrap();
+    fs::create_dir(fixture.dir.path().join("proc/meminfo")).unwrap();
+    let (mut sensor, findings) = fixture.discover();
+    assert!(findings.iter().all(|f| f.state == Presence::Unreadable));
+    let reasons: Vec<_> = sensor.read().bad.iter().map(Fault::reason).collect();
+    assert_eq!(reasons, ["io", "io"]);
+}
+
+#[test]
 fn configuration_is_checked_where_it_is_read() {
     let read = |text: &str| serde_yaml::from_str::<Config>(text);
     let config = read("cpu_watts: 165\ndram_watts_per_gib: 0.3\n").unwrap();
