@@ -242,6 +242,26 @@ pub struct State {
     pub directory: Option<PathBuf>,
 }
 
+impl State {
+    /// The directory, given or usual.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(directory) = &self.directory {
+            return directory.clone();
+        }
+        // systemd gives a list where the unit names several directories; the first is ours.
+        if let Some(directory) = variable("RUNTIME_DIRECTORY") {
+            let directories = directory.to_string_lossy().into_owned();
+            return directories.split(':').next().unwrap_or_default().into();
+        }
+        match variable("XDG_RUNTIME_DIR").filter(|_| !rustix::process::geteuid().is_root()) {
+            Some(directory) => PathBuf::from(directory).join("gramwatt"),
+            None => "/run/gramwatt".into(),
+        }
+    }
+}
+
 /// `web`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

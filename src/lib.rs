@@ -18,5 +18,14 @@ pub mod engine;
 pub mod snapshot;
 pub mod state;
 pub mod exposition;
-pub mod config;
+pub mod web;
+
 pub mod data;
+pub mod config;
+pub mod cli;
+pub mod log;
+pub mod setup;
+pub mod process;
+pub mod app;
+pub mod once;
+pub mod doctor;

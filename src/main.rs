@@ -1,2 +1,97 @@
-//! x
-fn main() {}
+//! The program: parse, trace, dispatch; the only exit.
+
+use anyhow::{Context, anyhow};
+use gramwatt::app;
+use gramwatt::cli::{Cli, Output, Verb};
+use gramwatt::config::Config;
+use gramwatt::setup::Setup;
+use gramwatt::{config, doctor, exposition, log, once, web};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Bad input, told before anything starts.
+const BAD_INPUT: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where nobody listens there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_INPUT));
+        }
+    };
+    match dispatch(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "gramwatt: {error:#}");
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Some(Verb::ConfigReference) => print(&config::reference()),
+        Some(Verb::Metrics) => print(&exposition::reference()),
+        Some(Verb::CheckConfig { file }) => {
+            let config = Config::read(file)?.check()?;
+            Setup::new(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+            print(&format!("{}: right\n", file.display()))
+        }
+        Some(Verb::Doctor) => {
+            let config = cli.config()?;
+            let setup = Setup::new(&config).map_err(|reason| anyhow!(reason))?;
+            let diagnosis = doctor::examine(&config, &setup);
+            print(&diagnosis.text)?;
+            Ok(if diagnosis.healthy {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Some(Verb::Once { seconds, format }) => {
+            let setup = Setup::new(&cli.config()?).map_err(|reason| anyhow!(reason))?;
+            let snapshot = once::measure(setup, Duration::from_secs_f64(*seconds));
+            print(&match format {
+                Output::Table => once::table(&snapshot),
+                Output::Openmetrics => exposition::openmetrics(&snapshot),
+                Output::Json => once::json(&snapshot),
+            })
+        }
+        None => serve(cli),
+    }
+}
+
+/// Writes to standard output; a reader that has gone is no error.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn serve(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let config = cli.config()?;
+    log::start(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listeners = web::bind(&config.web.listen_address, config.web.systemd_socket)?;
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        match app::run(config, || cli.config(), listeners, shutdown).await {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(error.into()),
+        }
+    })
+}

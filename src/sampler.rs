@@ -6,7 +6,6 @@ use crate::sensor::Sensor;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -19,23 +18,24 @@ pub struct Samplers {
 }
 
 impl Samplers {
-    /// Starts a thread for each sensor, which is read every so often.
+    /// Starts a thread for each sensor, which is read every so often. `deliver` takes a batch, and says
+    /// whether anybody still wants more.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
         sensors: Vec<(Box<dyn Sensor>, Duration)>,
-        batches: &SyncSender<Batch>,
+        deliver: &(impl Fn(Batch) -> bool + Clone + Send + 'static),
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (sensor, every) in sensors {
             let stop = Arc::clone(&stop);
-            let batches = batches.clone();
+            let deliver = deliver.clone();
             let thread = thread::Builder::new()
                 .name(sensor.name().to_owned())
                 .stack_size(256 << 10)
-                .spawn(move || sample(sensor, every, &stop, &batches))?;
+                .spawn(move || sample(sensor, every, &stop, &deliver))?;
             threads.push(thread.thread().clone());
         }
         Ok(Self { stop, threads })
@@ -55,7 +55,7 @@ fn sample(
     mut sensor: Box<dyn Sensor>,
     every: Duration,
     stop: &AtomicBool,
-    batches: &SyncSender<Batch>,
+    deliver: &impl Fn(Batch) -> bool,
 ) {
     let name: Arc<str> = sensor.name().into();
     let mut next = clock::now().awake;
@@ -67,7 +67,7 @@ fn sample(
         }
         let batch = read(sensor.as_mut(), &name);
         next = after(next, batch.at, every);
-        if batches.send(batch).is_err() {
+        if !deliver(batch) {
             return;
         }
     }

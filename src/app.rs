@@ -1,0 +1,282 @@
+//! All wiring: sensors, engine, books on disk and HTTP. The program and the tests enter here.
+
+use crate::clock;
+use crate::config::{Config, ConfigError};
+use crate::engine::{Batch, Engine};
+use crate::ledger::Method;
+use crate::process;
+use crate::sampler::Samplers;
+use crate::setup::Setup;
+use crate::snapshot::Snapshot;
+use crate::state::{StateError, Store};
+use crate::web::{self, Site};
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+
+/// Why the program cannot start, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration names something that is not there.
+    #[error("{0}")]
+    Config(String),
+    /// The books are kept by another process, or cannot be kept where the operator said.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The operating system gave no thread or socket.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// What the engine's thread is told.
+enum Order {
+    Batch(Batch),
+    Reload(Box<Setup>),
+    Stop,
+}
+
+/// Orders that wait for the engine; samplers wait beyond that.
+const QUEUE: usize = 64;
+
+/// Measures and serves until `shutdown`. `reread` gives the configuration anew on a reload.
+///
+/// # Errors
+/// Before anything is served: a bad zone, books that another process keeps, a bad web configuration.
+pub async fn run(
+    config: Config,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+    listeners: Vec<TcpListener>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AppError> {
+    let mut setup = Setup::new(&config).map_err(AppError::Config)?;
+    let store = open_store(&config, &mut setup)?;
+    let (orders, inbox) = sync_channel(QUEUE);
+    let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
+    let every = config.sensors.interval.duration();
+    let samplers = start(&mut setup, &orders)?;
+    let keeper = Keeper::new(setup, samplers, store, publish);
+    let to_samplers = orders.clone();
+    let keeper = thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || keeper.run(&inbox, &to_samplers, every))?;
+    let (ask, asked) = mpsc::channel(4);
+    let settings = web::Settings::from(&config.web);
+    let site = Site {
+        settings,
+        latest: latest.clone(),
+        reload: ask,
+    };
+    let served = tokio::select! {
+        served = web::serve(listeners, site, shutdown) => served,
+        () = reload(asked, reread, config, &orders) => Ok(()),
+        () = announce(latest) => Ok(()),
+    };
+    let told = orders.send(Order::Stop).is_ok();
+    let ended = tokio::task::spawn_blocking(move || keeper.join()).await;
+    if !told || !matches!(ended, Ok(Ok(()))) {
+        error!("the engine had already ended: its last books may not be on disk");
+    }
+    Ok(served?)
+}
+
+/// Opens the place where the books are kept. A place that the operator named must work; the default
+/// one may be missing, and the page then says what that costs.
+fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, StateError> {
+    let given = config.state.directory.is_some();
+    match Store::open(&config.state.directory(), &config.path.procfs) {
+        Ok(store) => Ok(Some(store)),
+        Err(error @ StateError::Unwritable { .. }) if !given => {
+            warn!("{error}");
+            setup.settings.notes.push(error.to_string().into());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn start(setup: &mut Setup, orders: &SyncSender<Order>) -> io::Result<Samplers> {
+    let orders = orders.clone();
+    let deliver = move |batch| orders.send(Order::Batch(batch)).is_ok();
+    Samplers::start(std::mem::take(&mut setup.sensors), &deliver)
+}
+
+/// The engine's thread: books batches as they come, and closes the books at every tick. What a
+/// snapshot shows is on disk before it is published.
+struct Keeper {
+    engine: Engine,
+    samplers: Samplers,
+    store: Option<Store>,
+    failing: bool,
+    publish: watch::Sender<Arc<Snapshot>>,
+    process: process::Watch,
+}
+
+impl Keeper {
+    fn new(
+        setup: Setup,
+        samplers: Samplers,
+        store: Option<Store>,
+        publish: watch::Sender<Arc<Snapshot>>,
+    ) -> Self {
+        let kept = store.as_ref().and_then(|store| {
+            store.load().unwrap_or_else(|error| {
+                error!("{error}: the books begin anew, counters restart at 0");
+                None
+            })
+        });
+        let engine = Engine::new(setup.settings, &setup.seats, kept, clock::now());
+        Self {
+            engine,
+            samplers,
+            store,
+            failing: false,
+            publish,
+            process: process::Watch::default(),
+        }
+    }
+
+    fn run(mut self, inbox: &Receiver<Order>, orders: &SyncSender<Order>, every: Duration) {
+        // A quarter of an interval behind the sensors, which all start on one beat.
+        let mut next = clock::now().awake + every / 4;
+        loop {
+            let now = clock::now().awake;
+            if now >= next {
+                self.tick();
+                next = now.max(next + every);
+            }
+            match inbox.recv_timeout(next.saturating_sub(now)) {
+                Ok(Order::Batch(batch)) => self.engine.apply(&batch),
+                Ok(Order::Reload(setup)) => self.reload(*setup, orders),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        let now = clock::now();
+        let mut snapshot = self.engine.tick(now);
+        snapshot.process = self.process.look(now);
+        if let Some(store) = &mut self.store {
+            match store.save(&self.engine.state()) {
+                Ok(()) => self.failing = false,
+                Err(error) if self.failing => drop(error),
+                Err(error) => {
+                    self.failing = true;
+                    error!(
+                        "cannot keep the books: {error}: a restart now would repeat or lose energy"
+                    );
+                }
+            }
+        }
+        self.publish.send_replace(Arc::new(snapshot));
+    }
+
+    fn reload(&mut self, mut setup: Setup, orders: &SyncSender<Order>) {
+        match start(&mut setup, orders) {
+            Ok(samplers) => self.samplers = samplers,
+            Err(error) => {
+                return error!("the old sensors go on: no thread for the new ones: {error}");
+            }
+        }
+        self.engine
+            .reconfigure(setup.settings, &setup.seats, clock::now());
+    }
+}
+
+/// Answers reloads, by signal or by request: the new configuration is looked at whole before the
+/// engine hears of it, and a bad one changes nothing.
+async fn reload(
+    mut asked: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+    mut running: Config,
+    orders: &SyncSender<Order>,
+) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        error!("SIGHUP cannot be caught: reload with POST /-/reload");
+        return std::future::pending().await;
+    };
+    loop {
+        let answer = tokio::select! {
+            _ = hangup.recv() => None,
+            Some(answer) = asked.recv() => Some(answer),
+        };
+        let outcome = renewed(&reread, &running).await;
+        let outcome = outcome.and_then(|(config, setup)| {
+            orders
+                .try_send(Order::Reload(Box::new(setup)))
+                .map_err(|_| "the engine is busy".to_owned())?;
+            running = config;
+            Ok(())
+        });
+        match &outcome {
+            Ok(()) => info!("configuration reloaded"),
+            Err(reason) => error!("the running configuration stays in force: {reason}"),
+        }
+        if let Some(answer) = answer {
+            // Who asked may have hung up.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+async fn renewed(
+    reread: &impl Fn() -> Result<Config, ConfigError>,
+    running: &Config,
+) -> Result<(Config, Setup), String> {
+    let config = reread().map_err(|error| error.to_string())?;
+    let fixed = [
+        ("web", config.web != running.web),
+        ("log", config.log != running.log),
+        ("state", config.state != running.state),
+        ("path", config.path != running.path),
+        (
+            "sensors.interval",
+            config.sensors.interval != running.sensors.interval,
+        ),
+    ];
+    for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
+        warn!("{key} has changed: that takes effect with the next restart");
+    }
+    let config = Config {
+        web: running.web.clone(),
+        log: running.log.clone(),
+        state: running.state.clone(),
+        path: running.path.clone(),
+        ..config
+    };
+    let look = config.clone();
+    let looked = tokio::task::spawn_blocking(move || Setup::new(&look)).await;
+    let setup = looked.map_err(|error| error.to_string())??;
+    Ok((config, setup))
+}
+
+/// Tells the log and systemd, once, when the first figures are there and what they rest on.
+async fn announce(mut latest: watch::Receiver<Arc<Snapshot>>) {
+    if latest.wait_for(|snapshot| snapshot.ready).await.is_ok() {
+        let snapshot = Arc::clone(&latest.borrow());
+        for device in &snapshot.devices {
+            let (id, sensor, method) = (&device.id, &device.sensor, device.method.label());
+            match device.method {
+                Method::Modelled => warn!(
+                    device = %id, %sensor, method,
+                    "modelled, not measured: no sensor of this device can be read; see `gramwatt doctor`"
+                ),
+                _ => info!(device = %id, %sensor, method, "measured"),
+            }
+        }
+        snapshot.notes.iter().for_each(|note| warn!("{note}"));
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            warn!("systemd cannot be told that the service is ready: {error}");
+        }
+    }
+    std::future::pending().await
+}
