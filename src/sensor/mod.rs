@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod cpuinfo;
+pub mod sysfs;
+
 /// Where the kernel's file systems are found; a container mounts the host's elsewhere, a test gives a
 /// fixture tree.
 #[derive(Clone, Debug)]
