@@ -2,7 +2,7 @@
 
 use crate::carbon;
 use crate::data;
-use crate::sensor::Kind;
+use crate::sensor::{About, Kind};
 use crate::units::GramsPerSecond;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,19 +85,29 @@ const USUAL_LIFETIME_YEARS: f64 = 4.0;
 impl Making {
     /// What a device's making adds every second of its life; `None` where nobody knows.
     #[must_use]
-    pub fn rate(&self, id: &str, kind: Kind, model: &str) -> Option<GramsPerSecond> {
+    pub fn rate(&self, id: &str, kind: Kind, about: &About) -> Option<GramsPerSecond> {
         if !self.enabled {
             return None;
         }
-        let bundled = data::embodied(kind, model);
+        let bundled = data::embodied(kind, &about.model);
+        let whole = bundled.as_ref().and_then(|row| match kind {
+            Kind::Dram => Some(row.kilograms * gigabytes(about.memory_bytes?)),
+            _ => Some(row.kilograms),
+        });
         let own = self.kilograms.get(id).map(|kilograms| kilograms.0);
-        let kilograms = own.or(bundled.as_ref().map(|row| row.kilograms))?;
+        let kilograms = own.or(whole)?;
         let years = self.lifetime_years.map(|years| years.0);
         let years = years
             .or(bundled.map(|row| row.lifetime_years))
             .unwrap_or(USUAL_LIFETIME_YEARS);
         Some(carbon::amortised(kilograms, years))
     }
+}
+
+/// Decimal gigabytes, in which the bundled table counts memory.
+#[allow(clippy::cast_precision_loss)]
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
 }
 
 #[cfg(test)]
@@ -111,15 +121,33 @@ mod tests {
             kilograms: BTreeMap::from([("package-0".into(), Kilograms(50.0))]),
             ..Making::default()
         };
-        let rate = making.rate("package-0", Kind::Cpu, "nobody knows").unwrap();
+        let unknown = About::default();
+        let rate = making.rate("package-0", Kind::Cpu, &unknown).unwrap();
         assert!((rate.0 * 5.0 * 365.25 * 86400.0 - 50_000.0).abs() < 1e-6);
         assert_eq!(
             Making {
                 enabled: false,
                 ..making
             }
-            .rate("package-0", Kind::Cpu, ""),
+            .rate("package-0", Kind::Cpu, &unknown),
             None
         );
+    }
+
+    #[test]
+    fn memory_goes_by_its_size_and_is_unknown_without_one() {
+        let sized = |bytes| {
+            let about = About {
+                memory_bytes: bytes,
+                ..About::default()
+            };
+            Making::default().rate("dram-0", Kind::Dram, &about)
+        };
+        let (small, large) = (
+            sized(Some(64_000_000_000)).unwrap(),
+            sized(Some(128_000_000_000)).unwrap(),
+        );
+        assert!((large.0 / small.0 - 2.0).abs() < 1e-9);
+        assert_eq!(sized(None), None);
     }
 }

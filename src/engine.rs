@@ -8,7 +8,7 @@ mod report;
 use crate::carbon::{Factor, Timeline};
 use crate::clock::Moment;
 use crate::embodied::Making;
-use crate::ledger::{Account, Ledger, Method};
+use crate::ledger::{Account, Ledger, Method, Reader};
 use crate::node::{Choice, Node};
 use crate::sensor::{MeterClass, Part, Readings, Scope};
 use crate::snapshot::{Grid, Pue, Snapshot};
@@ -32,6 +32,16 @@ pub struct Seat {
     pub rank: usize,
     /// How often it is read.
     pub interval: Duration,
+}
+
+impl Seat {
+    fn reader(&self) -> Reader {
+        Reader {
+            name: Arc::clone(&self.name),
+            rank: self.rank,
+            patience: self.interval * PATIENCE,
+        }
+    }
 }
 
 /// One read of one sensor.
@@ -105,6 +115,8 @@ impl Engine {
         self.timeline.change(now.boot, settings.factor);
         self.node.choose(settings.meter.clone());
         self.books.price(&settings.making, &self.ledger);
+        self.ledger
+            .seat(&seats.iter().map(Seat::reader).collect::<Vec<_>>());
         let mut before = std::mem::take(&mut self.health);
         for seat in seats {
             let mut health = before.remove(&seat.name).unwrap_or_default();
@@ -128,12 +140,8 @@ impl Engine {
             if let Some(entry) = entry.filter(|e| matches!(e.part, Part::Device { .. })) {
                 self.books.book(&entry, &self.timeline);
             } else if let Part::Device { id, kind } = &reading.source.part {
-                self.books.open(
-                    id,
-                    *kind,
-                    &reading.source.about.model,
-                    &self.settings.making,
-                );
+                self.books
+                    .open(id, *kind, &reading.source.about, &self.settings.making);
             }
         }
     }

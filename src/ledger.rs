@@ -197,8 +197,11 @@ impl Account {
                 };
                 self.count(baseline, Baseline { raw, at }, dial)
             }
-            (Last::Power { watts, at: from }, Value::Power(now) | Value::Modelled(now)) => {
+            (Last::Power { watts, at: from }, Value::Power(now)) => {
                 self.integrate((watts, from), (now, at))
+            }
+            (Last::Power { at: from, .. }, Value::Modelled(mean)) => {
+                self.integrate((mean, from), (mean, at))
             }
             // The sensor found, or lost, a counter: a new beginning, not energy.
             (last, value) => {
@@ -369,6 +372,18 @@ impl Ledger {
             joules: account.joules,
             last: account.last,
         })
+    }
+
+    /// Says who reads from now on. An account keeps its reader where that is among them; else it is open
+    /// to whoever reads its part.
+    pub fn seat(&mut self, readers: &[Reader]) {
+        for account in self.accounts.values_mut() {
+            let reader = readers.iter().find(|r| r.name == account.reader.name);
+            account.reader = reader.cloned().unwrap_or_else(|| Reader {
+                rank: usize::MAX,
+                ..account.reader.clone()
+            });
+        }
     }
 
     /// Books one reading. The entry is there where energy was booked, if only 0.

@@ -4,7 +4,7 @@ use crate::carbon::{Emissions, Timeline};
 use crate::embodied::Making;
 use crate::ledger::{Entry, Ledger, Method};
 use crate::node::Rest;
-use crate::sensor::{Kind, Part};
+use crate::sensor::{About, Kind, Part};
 use crate::units::{Grams, GramsPerSecond, Joules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,11 +43,11 @@ pub(super) const OTHER: &str = "other";
 
 impl Books {
     /// Sees to it that a device has a page, and that its grams begin at 0.
-    pub(super) fn open(&mut self, id: &Arc<str>, kind: Kind, model: &str, making: &Making) {
+    pub(super) fn open(&mut self, id: &Arc<str>, kind: Kind, about: &About, making: &Making) {
         self.node.joules.get_or_insert(Joules::ZERO);
         let page = self.devices.entry(Arc::clone(id)).or_default();
         if page.making.is_none() {
-            page.making = making.rate(id, kind, model);
+            page.making = making.rate(id, kind, about);
             if page.making.is_some() {
                 page.embodied.get_or_insert(Grams::ZERO);
             }
@@ -108,7 +108,7 @@ impl Books {
             if let Some(page) = self.devices.get_mut(id) {
                 page.making = None;
             }
-            self.open(id, kind, &account.source.about.model, making);
+            self.open(id, kind, &account.source.about, making);
         }
     }
 }

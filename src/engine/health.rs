@@ -1,7 +1,7 @@
 //! The health of one sensor, and the log lines about it: once when something breaks, once when it is
 //! well again.
 
-use super::{Batch, PATIENCE, Seat};
+use super::{Batch, Seat};
 use crate::clock::Moment;
 use crate::ledger::{Event, Reader};
 use crate::sensor::Fault;
@@ -29,11 +29,7 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn seat(&mut self, seat: &Seat) {
-        self.reader = Some(Reader {
-            name: Arc::clone(&seat.name),
-            rank: seat.rank,
-            patience: seat.interval * PATIENCE,
-        });
+        self.reader = Some(seat.reader());
     }
 
     /// Notes that the sensor answered, and says who it is.

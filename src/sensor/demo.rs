@@ -143,7 +143,10 @@ fn source(unit: Unit) -> Source {
         ),
         Unit::Dram(n) => (
             device(format!("dram-{n}"), Kind::Dram),
-            about("1 TiB DDR5 (synthetic)"),
+            About {
+                memory_bytes: Some(1 << 40),
+                ..about("1 TiB DDR5 (synthetic)")
+            },
             150.0,
         ),
         Unit::Wall => (

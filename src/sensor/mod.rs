@@ -193,6 +193,8 @@ pub struct About {
     pub pci_bus_id: String,
     /// Driver name and version.
     pub driver: String,
+    /// Capacity of a memory device in bytes: what memory took to make goes by its size.
+    pub memory_bytes: Option<u64>,
 }
 
 /// One thing that a sensor reads again and again. Shared, so that a reading costs no allocation.
@@ -220,7 +222,7 @@ pub enum Value {
     },
     /// Power that a sensor measured, to be integrated over time.
     Power(Watts),
-    /// Power that no sensor measured.
+    /// Power that no sensor measured: the mean since the last read.
     Modelled(Watts),
 }
 

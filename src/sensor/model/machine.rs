@@ -63,9 +63,7 @@ impl Machine {
     pub fn new(facts: Facts, config: &Config) -> Self {
         let ids: BTreeSet<u32> = facts.packages.iter().copied().collect();
         let per_gib = config.dram_watts_per_gib.unwrap_or(DRAM_PER_GIB);
-        let share = facts
-            .memory
-            .map(|bytes| dram_power(bytes / ids.len().max(1) as u64, per_gib));
+        let share = facts.memory.map(|bytes| bytes / ids.len().max(1) as u64);
         let packages: Vec<Package> = ids
             .into_iter()
             .map(|id| {
@@ -77,7 +75,10 @@ impl Machine {
                     cpus,
                     rating,
                     source: cpu_source(id, &facts.info, rating.watts()),
-                    dram: share.map(|watts| (dram_source(id, watts), watts)),
+                    dram: share.map(|bytes| {
+                        let watts = dram_power(bytes, per_gib);
+                        (dram_source(id, bytes, watts), watts)
+                    }),
                     passed: Ticks::default(),
                 }
             })
@@ -254,7 +255,7 @@ fn cpu_source(id: u32, info: &CpuInfo, rated: Watts) -> Arc<Source> {
     })
 }
 
-fn dram_source(id: u32, watts: Watts) -> Arc<Source> {
+fn dram_source(id: u32, bytes: u64, watts: Watts) -> Arc<Source> {
     Arc::new(Source {
         part: Part::Device {
             id: format!("dram-{id}").into(),
@@ -262,6 +263,7 @@ fn dram_source(id: u32, watts: Watts) -> Arc<Source> {
         },
         about: About {
             driver: "model".into(),
+            memory_bytes: Some(bytes),
             ..About::default()
         },
         ceiling: watts.times(CEILING),
