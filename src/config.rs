@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-mod explain;
+pub(crate) mod explain;
 mod reference;
 
 pub use reference::reference;

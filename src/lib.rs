@@ -19,7 +19,6 @@ pub mod snapshot;
 pub mod state;
 pub mod exposition;
 pub mod web;
-
 pub mod data;
 pub mod config;
 pub mod cli;

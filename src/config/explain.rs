@@ -1,11 +1,25 @@
 //! What is wrong with a configuration, in words that tell what to write instead.
 
 /// The parser's error with the nearest known key added where one was mistyped.
-pub(super) fn explain(error: &serde_yaml::Error) -> String {
-    let text = plain(&error.to_string());
+pub(crate) fn explain(error: &serde_yaml::Error) -> String {
+    let text = placed(plain(&error.to_string()), error.location());
     match suggestion(&text) {
         Some(meant) => format!("{text}; did you mean `{meant}`?"),
         None => text,
+    }
+}
+
+/// The message with its place, which the parser leaves out for the very beginning.
+fn placed(message: String, place: Option<serde_yaml::Location>) -> String {
+    match place {
+        Some(place) if !message.contains(" at line ") => {
+            format!(
+                "{message} at line {} column {}",
+                place.line(),
+                place.column()
+            )
+        }
+        _ => message,
     }
 }
 

@@ -1,0 +1,244 @@
+//! The sockets to listen on: by address, or from systemd.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+
+/// Why an address cannot be listened on, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {reason}")]
+pub struct BindError {
+    address: String,
+    reason: String,
+}
+
+impl BindError {
+    fn new(address: &str, reason: impl fmt::Display) -> Self {
+        Self {
+            address: address.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Opens a listening socket for each of `addresses`, or, with `systemd_socket`, takes those that
+/// systemd has opened instead.
+///
+/// An address is `host:port`, `127.0.0.1:10061`, `[::1]:10061`, or `:10061` for every interface, IPv6
+/// and IPv4. Port 0 takes a free one.
+///
+/// # Errors
+/// The first address that is malformed or cannot be had, why, and what to do about it; or that systemd
+/// has passed no stream socket.
+pub fn bind(addresses: &[String], systemd_socket: bool) -> Result<Vec<TcpListener>, BindError> {
+    if systemd_socket {
+        return activated();
+    }
+    if addresses.is_empty() {
+        return Err(BindError::new(
+            "no address",
+            "give one with --web.listen-address=:10061",
+        ));
+    }
+    addresses.iter().map(|address| listen(address)).collect()
+}
+
+fn activated() -> Result<Vec<TcpListener>, BindError> {
+    const WHOM: &str = "the sockets of systemd";
+    let mut passed = listenfd::ListenFd::from_env();
+    if passed.len() == 0 {
+        return Err(BindError::new(
+            WHOM,
+            "none was passed; start the .socket unit, or leave out --web.systemd-socket",
+        ));
+    }
+    (0..passed.len())
+        .filter_map(|index| match passed.take_tcp_listener(index) {
+            Ok(listener) => listener.map(Ok),
+            Err(error) => Some(Err(BindError::new(
+                WHOM,
+                format!("number {index} is no TCP socket ({error}); use ListenStream=10061"),
+            ))),
+        })
+        .collect()
+}
+
+fn listen(address: &str) -> Result<TcpListener, BindError> {
+    let candidates = candidates(address).map_err(|reason| BindError::new(address, reason))?;
+    let mut failure = None;
+    for candidate in candidates {
+        match TcpListener::bind(candidate) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => {
+                let first = failure.get_or_insert((candidate, error));
+                // Without IPv6 the next candidate is the same port on IPv4; a port in use is in use.
+                if first.1.kind() == ErrorKind::AddrInUse {
+                    break;
+                }
+            }
+        }
+    }
+    let reason = match failure {
+        Some((candidate, error)) => explain(candidate, &error),
+        None => "the name has no address".to_owned(),
+    };
+    Err(BindError::new(address, reason))
+}
+
+/// The socket addresses that `address` may mean, in the order to try them.
+fn candidates(address: &str) -> Result<Vec<SocketAddr>, String> {
+    const FORM: &str = "write host:port, [IPv6]:port or :port, such as :10061";
+    if address.contains("://") {
+        return Err(format!("a URL is not expected here; {FORM}"));
+    }
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return Err(format!("the port is missing; {FORM}"));
+    };
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("{port:?} is no port number, 0 to 65535; {FORM}"))?;
+    if host.is_empty() {
+        return Ok(vec![([0u16; 8], port).into(), ([0u8; 4], port).into()]);
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').unwrap_or(inner);
+        let inner: std::net::Ipv6Addr = inner
+            .parse()
+            .map_err(|_| format!("{host} is no IPv6 address; {FORM}"))?;
+        return Ok(vec![(inner, port).into()]);
+    }
+    if host.contains(':') {
+        return Err(format!(
+            "an IPv6 address stands in brackets: [{host}]:{port}"
+        ));
+    }
+    match (host, port).to_socket_addrs() {
+        Ok(found) => {
+            let mut found: Vec<_> = found.collect();
+            found.sort_by_key(SocketAddr::is_ipv6);
+            Ok(found)
+        }
+        Err(error) => Err(format!("{host} has no address: {error}")),
+    }
+}
+
+fn explain(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            let holder = match holder(address.port()) {
+                Some(process) => format!("{process} listens there"),
+                None => "another process listens there (`ss -ltnp` tells which)".to_owned(),
+            };
+            format!("the port is in use: {holder}; stop it, or choose another --web.listen-address")
+        }
+        ErrorKind::PermissionDenied => format!(
+            "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port than \
+             {}",
+            address.port()
+        ),
+        ErrorKind::AddrNotAvailable => {
+            format!(
+                "no interface of this machine has the address {}; see `ip address`",
+                address.ip()
+            )
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// The process that listens on `port`, as far as this one may see.
+fn holder(port: u16) -> Option<String> {
+    let sockets = [procfs::net::tcp(), procfs::net::tcp6()];
+    let inode = sockets.into_iter().flatten().flatten().find_map(|socket| {
+        let listens = socket.state == procfs::net::TcpState::Listen;
+        (listens && socket.local_address.port() == port).then_some(socket.inode)
+    })?;
+    let holds = |process: &procfs::process::Process| {
+        process.fd().is_ok_and(|mut descriptors| {
+            descriptors.any(|descriptor| {
+                let target = descriptor.map(|descriptor| descriptor.target);
+                matches!(target, Ok(procfs::process::FDTarget::Socket(held)) if held == inode)
+            })
+        })
+    };
+    let process = procfs::process::all_processes()
+        .ok()?
+        .flatten()
+        .find(holds)?;
+    let name = process.stat().ok()?.comm;
+    Some(format!("{name:?} (process {})", process.pid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(text: &str) -> Vec<String> {
+        candidates(text)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn forms_of_an_address() {
+        assert_eq!(addresses(":10061"), ["[::]:10061", "0.0.0.0:10061"]);
+        assert_eq!(addresses("127.0.0.1:0"), ["127.0.0.1:0"]);
+        assert_eq!(addresses("[::1]:9000"), ["[::1]:9000"]);
+        assert_eq!(
+            addresses("localhost:80").first().map(String::as_str),
+            Some("127.0.0.1:80")
+        );
+    }
+
+    #[test]
+    fn malformed_addresses_say_what_to_write() {
+        let cases = [
+            ("10061", "the port is missing"),
+            ("", "the port is missing"),
+            ("localhost:", "is no port number"),
+            (":http", "is no port number"),
+            (":65536", "is no port number"),
+            ("::1:9000", "[::1]:9000"),
+            ("[::g]:9000", "is no IPv6 address"),
+            ("http://localhost:1", "a URL is not expected"),
+            ("no.such.host.invalid:1", "has no address"),
+        ];
+        for (text, expected) in cases {
+            let reason = candidates(text).unwrap_err();
+            assert!(reason.contains(expected), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn every_interface_is_both_families() {
+        let listener = &bind(&[":0".to_owned()], false).unwrap()[0];
+        let port = listener.local_addr().unwrap().port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        if listener.local_addr().unwrap().is_ipv6() {
+            std::net::TcpStream::connect(("::1", port)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_says_by_whom() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap().to_string();
+        let error = bind(std::slice::from_ref(&address), false)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(&format!("cannot listen on {address}: the port is in use: ")));
+        assert!(
+            error.contains(&format!("(process {})", std::process::id())),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn several_addresses_and_none() {
+        let listeners = bind(&["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()], false).unwrap();
+        assert_eq!(listeners.len(), 2);
+        assert!(bind(&[], false).is_err());
+    }
+}
