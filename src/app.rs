@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{Instrument, Span, error, info, info_span, warn};
 
 /// Why the program cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -54,17 +54,40 @@ pub async fn run(
     listeners: Vec<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
+    // Every log line of a synthetic node says that it is one.
+    let span = match config.demo {
+        true => info_span!("demo", synthetic = true),
+        false => Span::none(),
+    };
+    measure_and_serve(config, reread, listeners, shutdown)
+        .instrument(span)
+        .await
+}
+
+async fn measure_and_serve(
+    config: Config,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+    listeners: Vec<TcpListener>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AppError> {
     let mut setup = Setup::new(&config).map_err(AppError::Config)?;
     let store = open_store(&config, &mut setup)?;
     let (orders, inbox) = sync_channel(QUEUE);
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
-    let every = config.sensors.interval.duration();
     let samplers = start(&mut setup, &orders)?;
-    let keeper = Keeper::new(setup, samplers, store, publish);
-    let to_samplers = orders.clone();
+    let keeper = Keeper {
+        engine: open_books(&setup, store.as_ref()),
+        samplers,
+        store,
+        failing: false,
+        publish,
+        process: process::Watch::default(),
+        every: config.sensors.interval.duration(),
+    };
+    let (to_samplers, span) = (orders.clone(), Span::current());
     let keeper = thread::Builder::new()
         .name("engine".into())
-        .spawn(move || keeper.run(&inbox, &to_samplers, every))?;
+        .spawn(move || span.in_scope(|| keeper.run(&inbox, &to_samplers)))?;
     let (ask, asked) = mpsc::channel(4);
     let settings = web::Settings::from(&config.web);
     let site = Site {
@@ -85,11 +108,22 @@ pub async fn run(
     Ok(served?)
 }
 
+/// The books of an earlier process of this boot, or new ones.
+fn open_books(setup: &Setup, store: Option<&Store>) -> Engine {
+    let kept = store.and_then(|store| {
+        store.load().unwrap_or_else(|error| {
+            error!("{error}: the books begin anew, counters restart at 0");
+            None
+        })
+    });
+    Engine::new(setup.settings.clone(), &setup.seats, kept, clock::now())
+}
+
 /// Opens the place where the books are kept. A place that the operator named must work; the default
 /// one may be missing, and the page then says what that costs.
 fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, StateError> {
     let given = config.state.directory.is_some();
-    match Store::open(&config.state.directory(), &config.path.procfs) {
+    match Store::open(&config.books_directory(), &config.path.procfs) {
         Ok(store) => Ok(Some(store)),
         Err(error @ StateError::Unwritable { .. }) if !given => {
             warn!("{error}");
@@ -115,33 +149,12 @@ struct Keeper {
     failing: bool,
     publish: watch::Sender<Arc<Snapshot>>,
     process: process::Watch,
+    every: Duration,
 }
 
 impl Keeper {
-    fn new(
-        setup: Setup,
-        samplers: Samplers,
-        store: Option<Store>,
-        publish: watch::Sender<Arc<Snapshot>>,
-    ) -> Self {
-        let kept = store.as_ref().and_then(|store| {
-            store.load().unwrap_or_else(|error| {
-                error!("{error}: the books begin anew, counters restart at 0");
-                None
-            })
-        });
-        let engine = Engine::new(setup.settings, &setup.seats, kept, clock::now());
-        Self {
-            engine,
-            samplers,
-            store,
-            failing: false,
-            publish,
-            process: process::Watch::default(),
-        }
-    }
-
-    fn run(mut self, inbox: &Receiver<Order>, orders: &SyncSender<Order>, every: Duration) {
+    fn run(mut self, inbox: &Receiver<Order>, orders: &SyncSender<Order>) {
+        let every = self.every;
         // A quarter of an interval behind the sensors, which all start on one beat.
         let mut next = clock::now().awake + every / 4;
         loop {

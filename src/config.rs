@@ -242,26 +242,6 @@ pub struct State {
     pub directory: Option<PathBuf>,
 }
 
-impl State {
-    /// The directory, given or usual.
-    #[must_use]
-    pub fn directory(&self) -> PathBuf {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        if let Some(directory) = &self.directory {
-            return directory.clone();
-        }
-        // systemd gives a list where the unit names several directories; the first is ours.
-        if let Some(directory) = variable("RUNTIME_DIRECTORY") {
-            let directories = directory.to_string_lossy().into_owned();
-            return directories.split(':').next().unwrap_or_default().into();
-        }
-        match variable("XDG_RUNTIME_DIR").filter(|_| !rustix::process::geteuid().is_root()) {
-            Some(directory) => PathBuf::from(directory).join("gramwatt"),
-            None => "/run/gramwatt".into(),
-        }
-    }
-}
-
 /// `web`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -394,6 +374,18 @@ impl Config {
         serde_yaml::from_str(text).map_err(|error| explain::explain(&error))
     }
 
+    /// Where the books are kept: the directory given, or the usual one. A synthetic node has books of
+    /// its own, so that it never shows up in a real one's.
+    #[must_use]
+    pub fn books_directory(&self) -> PathBuf {
+        let directory = self.state.directory.clone();
+        let directory = directory.unwrap_or_else(usual_directory);
+        if self.demo {
+            return directory.join("demo");
+        }
+        directory
+    }
+
     /// Looks for values that contradict one another.
     ///
     /// # Errors
@@ -420,6 +412,19 @@ impl Config {
             return wrong("grid: give zone or cloud, not both: a cloud region has a zone".into());
         }
         Ok(self)
+    }
+}
+
+fn usual_directory() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    // systemd gives a list where the unit names several directories; the first is ours.
+    if let Some(directories) = variable("RUNTIME_DIRECTORY") {
+        let directories = directories.to_string_lossy();
+        return directories.split(':').next().unwrap_or_default().into();
+    }
+    match variable("XDG_RUNTIME_DIR").filter(|_| !rustix::process::geteuid().is_root()) {
+        Some(directory) => PathBuf::from(directory).join("gramwatt"),
+        None => "/run/gramwatt".into(),
     }
 }
 

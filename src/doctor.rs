@@ -70,7 +70,7 @@ fn line(text: &mut String, finding: &Finding) {
 
 /// Whether the books can be kept. Another gramwatt that keeps them is no ailment: it is the patient.
 fn books(config: &Config) -> (String, bool) {
-    let directory = config.state.directory();
+    let directory = config.books_directory();
     match Store::open(&directory, &config.path.procfs) {
         Ok(_) => (format!("books    found      {}", directory.display()), true),
         Err(crate::state::StateError::Taken(path)) => (

@@ -31,7 +31,7 @@ pub fn text(snapshot: &Arc<Snapshot>) -> String {
 #[must_use]
 pub fn reference() -> String {
     let mut out = String::from("| name | type | labels | meaning |\n|---|---|---|---|\n");
-    for family in families::ALL {
+    for family in families::all() {
         let labels = match family.labels {
             [] => String::new(),
             labels => format!("`{}`", labels.join("`, `")),
@@ -47,9 +47,7 @@ struct Page(Arc<Snapshot>);
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        families::ALL
-            .iter()
-            .try_for_each(|family| family.encode(&self.0, &mut encoder))
+        families::all().try_for_each(|family| family.encode(&self.0, &mut encoder))
     }
 }
 

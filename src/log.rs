@@ -20,7 +20,11 @@ pub fn start(config: &Log) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(level);
     match config.format {
         Format::Logfmt => {
-            let lines = tracing_logfmt::builder().with_target(false).layer();
+            let lines = tracing_logfmt::builder()
+                .with_target(false)
+                .with_span_name(false)
+                .with_span_path(false)
+                .layer();
             registry.with(lines.with_writer(std::io::stderr)).try_init()
         }
         Format::Json => {
