@@ -5,10 +5,11 @@
 //! trusted family that reads it, so the model counts where no other does. [`formula`] has the formula
 //! and the sources of its constants.
 
-pub mod cpuinfo;
 pub mod formula;
 mod machine;
 pub mod stat;
+
+pub use super::cpuinfo;
 
 use super::{Cause, Discovery, Fault, Finding, Presence, Readings, Roots, Sensor, Switch};
 use crate::data::rated_power;

@@ -2,8 +2,11 @@
 
 use super::scan::{Scan, Site};
 use super::{Config, Hwmon, explain};
-use crate::sensor::cpuinfo::Processor;
+use crate::sensor::cpuinfo::CpuInfo;
 use crate::sensor::{Discovery, Fault, Finding, Presence, Roots, sysfs};
+
+/// As much of `/proc/cpuinfo` as holds its first processor: on x86 about 1.5 kB.
+const HEAD_BYTES: usize = 8192;
 
 /// As much of the device tree's model as can be a name.
 const BOARD_BYTES: usize = 128;
@@ -14,7 +17,7 @@ pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
     let site = Site {
         directory: roots.sys.join("class/hwmon"),
         sys: roots.sys.canonicalize().unwrap_or_default(),
-        processor: Processor::read(roots),
+        processor: CpuInfo::parse(&sysfs::head(&roots.proc.join("cpuinfo"), HEAD_BYTES)),
         // Strings in the device tree end in NUL.
         board: board.trim_end_matches(['\0', '\n']).to_owned(),
     };
@@ -89,7 +92,7 @@ fn found(site: Site, mut scan: Scan) -> Discovery {
 }
 
 fn absent(site: &Site, seen: &str) -> Finding {
-    let mend = if site.processor.is_virtual {
+    let mend = if site.processor.hypervisor {
         ""
     } else {
         "where the machine has one, load its driver: acpi_power_meter (servers, Grace), ina3221 (Jetson), \

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Facts, Input, Key};
 use super::rules::{self, Maker, Outcome, RAILS};
-use crate::sensor::cpuinfo::Processor;
+use crate::sensor::cpuinfo::CpuInfo;
 use crate::sensor::sysfs::{self, Attribute};
 use crate::sensor::{About, Cause, Fault, Kind, Part, Source};
 use crate::units::Watts;
@@ -16,7 +16,7 @@ pub(super) struct Site {
     pub(super) directory: PathBuf,
     /// The root of sysfs, without symbolic links.
     pub(super) sys: PathBuf,
-    pub(super) processor: Processor,
+    pub(super) processor: CpuInfo,
     /// The board's name in the device tree; empty where there is none.
     pub(super) board: String,
 }
@@ -182,6 +182,7 @@ impl Site {
             uuid: String::new(),
             pci_bus_id: if is_pci { facts.tail.clone() } else { String::new() },
             driver: facts.key.chip.clone(),
+            memory_bytes: None,
         }
     }
 }

@@ -2,16 +2,21 @@
 
 use super::scan::{Scan, Site};
 use super::{Config, Rapl, explain};
-use crate::sensor::cpuinfo::Processor;
-use crate::sensor::{Cause, Discovery, Fault, Finding, Presence, Roots};
+use crate::sensor::cpuinfo::{self, CpuInfo};
+use crate::sensor::{Cause, Discovery, Fault, Finding, Presence, Roots, sysfs};
 use std::collections::BTreeSet;
 use std::io;
 
+/// As much of a file in `/proc` as holds what is asked of it: on x86 a processor has about 1.5 kB.
+const HEAD_BYTES: usize = 8192;
+
 /// Looks at the machine.
 pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
+    let head = |file: &str| sysfs::head(&roots.proc.join(file), HEAD_BYTES);
     let site = Site {
         directory: roots.sys.join("class/powercap"),
-        processor: Processor::read(roots),
+        processor: CpuInfo::parse(&head("cpuinfo")),
+        memory: cpuinfo::memory(&head("meminfo")),
     };
     match site.scan(&BTreeSet::new()) {
         Err(fault) if fault.reason() == "vanished" => only(absent(&site, "is not there")),
@@ -85,13 +90,13 @@ impl Scan {
 }
 
 fn absent(site: &Site, seen: &str) -> Finding {
-    let (why, mend) = match (site.processor.is_virtual, site.processor.vendor.as_str()) {
+    let (why, mend) = match (site.processor.hypervisor, site.processor.may_have_rapl()) {
         (true, _) => (
             "this is a virtual machine, and hypervisors show no energy counters to their guests",
             "",
         ),
-        (false, "") => ("this processor has no RAPL", ""),
-        (false, _) => (
+        (false, false) => ("only processors of Intel, AMD and Hygon have RAPL", ""),
+        (false, true) => (
             "the driver is not loaded, or the processor is older than Sandy Bridge (Intel) or Zen (AMD)",
             "modprobe intel_rapl_msr (it serves AMD too, since Linux 5.8); in a container mount the \
              host's /sys at /host/sys (--path.sysfs=/host/sys)",

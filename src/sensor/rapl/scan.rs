@@ -1,7 +1,7 @@
 //! A look at the whole powercap tree: which zones there are, and what each can measure.
 
 use super::zone::{self, Address, Role};
-use crate::sensor::cpuinfo::Processor;
+use crate::sensor::cpuinfo::CpuInfo;
 use crate::sensor::sysfs::{self, Attribute};
 use crate::sensor::{About, Fault, Kind, Part, Source};
 use crate::units::Watts;
@@ -16,7 +16,9 @@ const MAX_CONSTRAINTS: usize = 10;
 pub(super) struct Site {
     /// `class/powercap`.
     pub(super) directory: PathBuf,
-    pub(super) processor: Processor,
+    pub(super) processor: CpuInfo,
+    /// Bytes of memory of the whole machine.
+    pub(super) memory: Option<u64>,
 }
 
 /// A zone that is read.
@@ -74,7 +76,7 @@ impl Site {
         }
         for (address, name) in &names {
             let parent = address.parent().and_then(|up| names.get(&up));
-            match zone::role(name, parent.map(String::as_str), self.processor.is_amd()) {
+            match zone::role(name, parent.map(String::as_str), self.processor.is_zen()) {
                 Role::Read(part) => scan.add(self.zone(address, part)),
                 Role::LeaveOut { subject, why } => scan.left_out.push(LeftOut {
                     subject,
@@ -83,6 +85,7 @@ impl Site {
             }
         }
         scan.leave_mirrors(mirrors);
+        scan.share(self.memory);
         Ok(scan)
     }
 
@@ -128,6 +131,18 @@ impl Site {
 }
 
 impl Scan {
+    /// Gives each memory zone its share of the machine's memory, which boards spread evenly.
+    fn share(&mut self, memory: Option<u64>) {
+        let is_dram = |source: &Source| matches!(source.part, Part::Device { kind: Kind::Dram, .. });
+        let zones = self.zones.iter().filter(|zone| is_dram(&zone.source));
+        let count = u64::try_from(zones.count()).unwrap_or(u64::MAX);
+        for source in self.zones.iter_mut().map(|zone| &mut zone.source) {
+            if let Some(source) = Arc::get_mut(source).filter(|source| is_dram(source)) {
+                source.about.memory_bytes = memory.and_then(|bytes| bytes.checked_div(count));
+            }
+        }
+    }
+
     /// Adds a zone, unless a more trusted one measures the same part.
     fn add(&mut self, zone: Zone) {
         match self.zones.iter().find(|known| known.source.part == zone.source.part) {
