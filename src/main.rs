@@ -39,6 +39,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Verb::CheckConfig { file }) => {
             let config = Config::read(file)?.check()?;
             Setup::new(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+            if let Some(web) = &config.web.config_file {
+                web::access::check(web)?;
+            }
             print(&format!("{}: right\n", file.display()))
         }
         Some(Verb::Doctor) => {
@@ -76,6 +79,9 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 fn serve(cli: &Cli) -> anyhow::Result<ExitCode> {
     let config = cli.config()?;
     log::start(&config.log)?;
+    if let Some(file) = &config.web.config_file {
+        web::access::check(file)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -248,3 +248,6 @@ fn warn(path: &Path, warnings: &[String]) {
         tracing::warn!(file = %path.display(), "{warning}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,10 +16,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// What a client gets that speaks plain HTTP where TLS is spoken.
-const WRONG_SCHEME: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 38\r\nConnection: close\r\n\r\nThis port speaks TLS: ask by https://.\n";
+/// What a client is told that speaks plain HTTP where TLS is spoken.
+const WRONG_SCHEME: &str = "This port speaks TLS: ask by https://.\n";
 
 /// Serves `stream` until it ends by itself, is past a deadline of `progress`, or is `ended` by the
 /// table of connections. When `closing` turns true it ends after the request under way.
@@ -74,7 +72,12 @@ async fn talk(
         Ok(1) if first[0].is_ascii_uppercase() => {
             tracing::debug!(%peer, "plain HTTP where TLS is spoken");
             let mut stream = Observed::new(stream, progress, false);
-            let _ = stream.write_all(WRONG_SCHEME).await;
+            let head = format!(
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{WRONG_SCHEME}",
+                WRONG_SCHEME.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
             let _ = stream.shutdown().await;
             return;
         }

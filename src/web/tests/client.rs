@@ -41,6 +41,14 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// With that web configuration file.
+    pub fn guarded(config_file: PathBuf) -> Self {
+        Self {
+            config_file: Some(config_file),
+            ..Self::default()
+        }
+    }
+
     pub fn start(self) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
