@@ -87,7 +87,6 @@ pub struct Engine {
     timeline: Timeline,
     books: Books,
     health: BTreeMap<Arc<str>, Health>,
-    ticked: Moment,
 }
 
 impl Engine {
@@ -98,12 +97,11 @@ impl Engine {
         let mut engine = Self {
             since: kept.since,
             started: now,
-            ledger: Ledger::restore(kept.accounts),
+            ledger: Ledger::restore(kept.accounts, now),
             node: Node::new(settings.meter.clone(), kept.node),
             timeline: kept.timeline,
             books: kept.books,
             health: BTreeMap::new(),
-            ticked: kept.ticked,
             settings: settings.clone(),
         };
         engine.reconfigure(settings, seats, now);
@@ -114,14 +112,16 @@ impl Engine {
     pub fn reconfigure(&mut self, settings: Settings, seats: &[Seat], now: Moment) {
         self.timeline.change(now.boot, settings.factor);
         self.node.choose(settings.meter.clone());
-        self.books.price(&settings.making, &self.ledger);
-        self.ledger
-            .seat(&seats.iter().map(Seat::reader).collect::<Vec<_>>());
+        self.books.age(now.boot);
+        self.books.price(&settings.making, &self.ledger, now.boot);
+        let readers: Vec<Reader> = seats.iter().map(Seat::reader).collect();
+        self.ledger.seat(&readers);
         let mut before = std::mem::take(&mut self.health);
-        for seat in seats {
-            let mut health = before.remove(&seat.name).unwrap_or_default();
-            health.seat(seat);
-            self.health.insert(Arc::clone(&seat.name), health);
+        for reader in readers {
+            let mut health = before.remove(&reader.name).unwrap_or_default();
+            let name = Arc::clone(&reader.name);
+            health.seat(reader);
+            self.health.insert(name, health);
         }
         self.settings = settings;
         self.started = now;
@@ -137,11 +137,17 @@ impl Engine {
         for reading in &batch.readings.good {
             let (entry, event) = self.ledger.record(&reader, reading, batch.at);
             health.count(event);
-            if let Some(entry) = entry.filter(|e| matches!(e.part, Part::Device { .. })) {
+            let part = &reading.source.part;
+            let Part::Device { id, kind } = part else {
+                continue;
+            };
+            // What one sensor reads best another may know best: any may say what the device is.
+            if self.ledger.account(part).is_some() {
+                let (about, making) = (&reading.source.about, &self.settings.making);
+                self.books.open(id, *kind, about, making, batch.at.boot);
+            }
+            if let Some(entry) = entry {
                 self.books.book(&entry, &self.timeline);
-            } else if let Part::Device { id, kind } = &reading.source.part {
-                self.books
-                    .open(id, *kind, &reading.source.about, &self.settings.making);
             }
         }
     }
@@ -160,8 +166,7 @@ impl Engine {
                 );
             }
         }
-        self.books.age(now.boot.saturating_sub(self.ticked.boot));
-        self.ticked = now;
+        self.books.age(now.boot);
         self.report(now)
     }
 
@@ -170,7 +175,6 @@ impl Engine {
     pub fn state(&self) -> State {
         State {
             since: self.since,
-            ticked: self.ticked,
             accounts: self.ledger.save().collect(),
             node: self.node.save(),
             timeline: self.timeline.clone(),

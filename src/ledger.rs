@@ -108,9 +108,14 @@ pub struct Account {
     pub utilization: Option<f64>,
     /// Power limit in force.
     pub power_limit: Option<Watts>,
+    /// The last reading, believed or not: an older one comes too late.
     seen: Moment,
     last: Last,
     suspect: Option<Baseline>,
+    /// Since when (time since boot) no energy has been missed.
+    whole_since: Duration,
+    /// Of books that go on after a restart, and have not been read since: when they were opened.
+    awaited: Option<Moment>,
     history: History,
 }
 
@@ -157,20 +162,43 @@ impl Account {
             seen: at,
             last: Last::of(reading.value, at),
             suspect: None,
+            whole_since: at.boot,
+            awaited: None,
             history: History::starting(at, Joules::ZERO),
         }
     }
 
-    /// When it was last read.
+    /// Until when its joules are known: the last reading that was believed.
     #[must_use]
-    pub fn read_at(&self) -> Moment {
-        self.seen
+    pub fn known_until(&self) -> Moment {
+        self.last.at()
     }
 
-    /// Whether its sensor still speaks: the last reading is no older than the reader's patience.
+    /// Since when (time since boot) its joules have missed nothing.
+    #[must_use]
+    pub fn whole_since(&self) -> Duration {
+        self.whole_since
+    }
+
+    /// Whether it comes from before a restart and has not been read since.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.is_some()
+    }
+
+    /// Whether its sensor still speaks, and is believed: the last such reading (or the restart that
+    /// it is awaited after) is no longer ago than the reader's patience.
     #[must_use]
     pub fn is_live(&self, now: Moment) -> bool {
-        now.awake.saturating_sub(self.seen.awake) <= self.reader.patience
+        let heard = self.last.at().awake;
+        let heard = self.awaited.map_or(heard, |since| since.awake.max(heard));
+        now.awake.saturating_sub(heard) <= self.reader.patience
+    }
+
+    /// Whether a reader of this rank must leave the part to the sensor that has it. The one that had it
+    /// before a restart is given its time to come back.
+    fn is_kept_from(&self, rank: usize, now: Moment) -> bool {
+        rank >= self.reader.rank && (self.is_live(now) || !self.is_awaited())
     }
 
     /// Its joules at an earlier moment, linear between readings; `None` where that is too long ago.
@@ -182,6 +210,12 @@ impl Account {
     /// Books the energy of one more reading.
     fn book(&mut self, reading: &Reading, at: Moment) -> Booking {
         let booking = match (self.last, reading.value) {
+            // Not believed: the power before it holds, until the next reading or for good.
+            (last, _) if !reading.is_plausible() => Booking {
+                joules: Joules::ZERO,
+                from: last.at(),
+                event: Event::Refused,
+            },
             (
                 Last::Counter(baseline),
                 Value::Counter {
@@ -206,6 +240,8 @@ impl Account {
             // The sensor found, or lost, a counter: a new beginning, not energy.
             (last, value) => {
                 self.last = Last::of(value, at);
+                self.suspect = None;
+                self.whole_since = at.boot;
                 Booking {
                     joules: Joules::ZERO,
                     from: last.at(),
@@ -214,8 +250,11 @@ impl Account {
             }
         };
         self.seen = at;
+        self.awaited = None;
         self.joules += booking.joules;
-        self.history.push(at, self.joules);
+        if self.last.at() == at {
+            self.history.push(at, self.joules);
+        }
         booking
     }
 
@@ -227,7 +266,10 @@ impl Account {
         let (joules, event) = match step {
             Step::Used(joules) => (joules, Event::Booked),
             Step::Wrapped(joules) => (joules, Event::Wrapped),
-            Step::Unknown => (Joules::ZERO, Event::Gap),
+            Step::Unknown => {
+                self.whole_since = now.at.boot;
+                (Joules::ZERO, Event::Gap)
+            }
             Step::Impossible(event) => {
                 self.suspect = Some(now);
                 return Booking {
@@ -237,6 +279,9 @@ impl Account {
                 };
             }
         };
+        if from != base.at {
+            self.whole_since = from.boot;
+        }
         self.suspect = None;
         self.last = Last::Counter(now);
         Booking {
@@ -248,14 +293,8 @@ impl Account {
 
     fn integrate(&mut self, before: (Watts, Moment), now: (Watts, Moment)) -> Booking {
         let time = now.1.awake.saturating_sub(before.1.awake);
-        let (joules, event) = if now.0 > self.source.ceiling {
-            // Not believed: the power before it holds, until the next reading or for good.
-            return Booking {
-                joules: Joules::ZERO,
-                from: before.1,
-                event: Event::Refused,
-            };
-        } else if time > self.reader.patience {
+        let (joules, event) = if time > self.reader.patience {
+            self.whole_since = now.1.boot;
             (Joules::ZERO, Event::Gap)
         } else {
             ((before.0 + now.0).times(0.5).during(time), Event::Booked)
@@ -322,11 +361,12 @@ pub struct Saved {
     method: Method,
     joules: Joules,
     last: Last,
+    whole_since: Duration,
 }
 
 impl Saved {
-    /// The account as it goes on: silent until its part is read again, and open to whoever reads it.
-    fn account(self) -> Account {
+    /// The account as it goes on: silent until its part is read again.
+    fn account(self, now: Moment) -> Account {
         let at = self.last.at();
         Account {
             source: Arc::new(Source {
@@ -347,20 +387,33 @@ impl Saved {
             seen: at,
             last: self.last,
             suspect: None,
+            whole_since: self.whole_since,
+            awaited: Some(now),
             history: History::starting(at, self.joules),
         }
     }
 }
 
 impl Ledger {
-    /// Goes on with the books of an earlier process of the same boot.
+    /// Goes on, from `now`, with the books of an earlier process of the same boot.
     #[must_use]
-    pub fn restore(saved: Vec<Saved>) -> Self {
+    pub fn restore(saved: Vec<Saved>, now: Moment) -> Self {
         let accounts = saved
             .into_iter()
-            .map(|s| (s.part.clone(), s.account()))
+            .map(|s| (s.part.clone(), s.account(now)))
             .collect();
         Self { accounts }
+    }
+
+    /// Takes the readers that there are from now on. What none of them has read so far is open to
+    /// any of them; the rest stays with its reader.
+    pub fn seat(&mut self, readers: &[Reader]) {
+        for account in self.accounts.values_mut() {
+            match readers.iter().find(|r| r.name == account.reader.name) {
+                Some(reader) => account.reader = reader.clone(),
+                None => account.reader.rank = usize::MAX,
+            }
+        }
     }
 
     /// What must be kept for [`Ledger::restore`].
@@ -371,19 +424,8 @@ impl Ledger {
             method: account.method,
             joules: account.joules,
             last: account.last,
+            whole_since: account.whole_since,
         })
-    }
-
-    /// Says who reads from now on. An account keeps its reader where that is among them; else it is open
-    /// to whoever reads its part.
-    pub fn seat(&mut self, readers: &[Reader]) {
-        for account in self.accounts.values_mut() {
-            let reader = readers.iter().find(|r| r.name == account.reader.name);
-            account.reader = reader.cloned().unwrap_or_else(|| Reader {
-                rank: usize::MAX,
-                ..account.reader.clone()
-            });
-        }
     }
 
     /// Books one reading. The entry is there where energy was booked, if only 0.
@@ -394,23 +436,29 @@ impl Ledger {
         at: Moment,
     ) -> (Option<Entry>, Event) {
         let part = &reading.source.part;
-        if self.is_read_better(reader, part) {
+        if self.is_read_better(reader, part, at) {
             return (None, Event::Ignored);
         }
         let Some(account) = self.accounts.get_mut(part) else {
+            if !reading.is_plausible() {
+                return (None, Event::Refused);
+            }
             self.accounts
                 .insert(part.clone(), Account::open(reader, reading, at));
             return (None, Event::Booked);
         };
+        if at.boot <= account.seen.boot {
+            return (None, Event::Ignored);
+        }
         if account.reader.name != reader.name {
-            if reader.rank >= account.reader.rank {
+            if account.is_kept_from(reader.rank, at) {
                 return (None, Event::Ignored);
+            }
+            if !reading.is_plausible() {
+                return (None, Event::Refused);
             }
             account.take_over(reader, reading, at);
             return (None, Event::Booked);
-        }
-        if at.boot <= account.seen.boot {
-            return (None, Event::Ignored);
         }
         account.source = Arc::clone(&reading.source);
         account.reader = reader.clone();
@@ -422,9 +470,12 @@ impl Ledger {
     }
 
     /// Whether a more trusted sensor reads the same hardware under another name.
-    fn is_read_better(&self, reader: &Reader, part: &Part) -> bool {
+    fn is_read_better(&self, reader: &Reader, part: &Part, at: Moment) -> bool {
         self.accounts.iter().any(|(other, account)| {
-            account.reader.rank < reader.rank && other != part && other.overlaps(part)
+            account.reader.rank < reader.rank
+                && account.is_kept_from(reader.rank, at)
+                && other != part
+                && other.overlaps(part)
         })
     }
 

@@ -31,6 +31,7 @@ const LONGEST_DEBT: Duration = Duration::from_secs(60);
 /// What the meter and the devices had come to at one moment.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Point {
+    class: MeterClass,
     at: Moment,
     meter: Joules,
     devices: Joules,
@@ -127,30 +128,32 @@ impl Node {
 
     /// Compares meter and devices as far as both have been read.
     pub fn reconcile(&mut self, ledger: &Ledger, now: Moment) -> Option<Rest> {
+        self.since = self.since.filter(|point| self.admits(point.class));
         let class = self.best(ledger, now);
         if class != self.class || class.is_none() {
             self.class = class;
-            self.since = None;
-            self.debt = Joules::ZERO;
             self.watts = None;
         }
         let class = class?;
         let other = *self.other.get_or_insert(Joules::ZERO);
         let point = Self::point(ledger, class, now)?;
-        let Some(before) = self.since else {
-            self.since = Some(point);
-            return None;
-        };
-        if point.at.boot <= before.at.boot {
+        let before = self.since.filter(|before| before.class == class);
+        if before.is_some_and(|before| point.at.boot <= before.at.boot) {
             return None;
         }
         self.since = Some(point);
+        // A meter that missed energy says nothing of that time. One that was only silent does.
+        let whole = |since: &Point| meters(ledger, class).all(|m| m.whole_since() <= since.at.boot);
+        let Some(before) = before.filter(whole) else {
+            self.watts = None;
+            return None;
+        };
         let devices = point.devices - before.devices;
         let beyond = point.meter - before.meter - devices;
         let window = point.at.boot - before.at.boot;
         let balance = beyond - self.debt;
-        // A debt once made is paid in full (a silent device's energy was in `other` and now comes from
-        // its own counter); only its growth is bounded.
+        // A debt once made is paid in full, to whichever meter (a silent device's energy was in `other`
+        // and now comes from its own counter); only its growth is bounded.
         let usual = devices
             .over(window)
             .unwrap_or(Watts::ZERO)
@@ -170,19 +173,26 @@ impl Node {
         })
     }
 
+    fn admits(&self, class: MeterClass) -> bool {
+        match self.choice {
+            Choice::Auto => true,
+            Choice::None => false,
+            Choice::Class(only) => class == only,
+        }
+    }
+
     fn best(&self, ledger: &Ledger, now: Moment) -> Option<MeterClass> {
         let speaks = |class: &MeterClass| {
             let mut meters = meters(ledger, *class).peekable();
             meters.peek().is_some() && meters.all(|account| account.is_live(now))
         };
-        match self.choice {
-            Choice::None => None,
-            Choice::Class(class) => Some(class).filter(speaks),
-            Choice::Auto => MeterClass::ALL.into_iter().find(speaks),
-        }
+        MeterClass::ALL
+            .into_iter()
+            .filter(|class| self.admits(*class))
+            .find(speaks)
     }
 
-    /// The latest moment that every meter of the class and every live device has been read up to.
+    /// The latest moment that every meter of the class and every live device is known up to.
     fn point(ledger: &Ledger, class: MeterClass, now: Moment) -> Option<Point> {
         let live = ledger
             .devices()
@@ -190,7 +200,7 @@ impl Node {
             .filter(|a| a.is_live(now));
         let at = meters(ledger, class)
             .chain(live)
-            .map(Account::read_at)
+            .map(Account::known_until)
             .min_by_key(|at| at.boot)?;
         let meter = meters(ledger, class)
             .map(|a| a.joules_at(at.boot))
@@ -199,7 +209,12 @@ impl Node {
             .devices()
             .map(|(_, _, a)| a.joules_at(at.boot))
             .sum::<Option<Joules>>()?;
-        Some(Point { at, meter, devices })
+        Some(Point {
+            class,
+            at,
+            meter,
+            devices,
+        })
     }
 }
 

@@ -20,8 +20,6 @@ use std::path::{Path, PathBuf};
 pub struct State {
     /// When the books were opened.
     pub since: Moment,
-    /// When they were last closed.
-    pub ticked: Moment,
     /// The ledger's accounts.
     pub accounts: Vec<ledger::Saved>,
     /// The node's reconciliation.
@@ -38,7 +36,6 @@ impl State {
     pub fn fresh(factor: Factor, now: Moment) -> Self {
         Self {
             since: now,
-            ticked: now,
             accounts: Vec::new(),
             node: node::Saved::default(),
             timeline: Timeline::new(factor),

@@ -25,9 +25,11 @@ pub struct Books {
 pub(super) struct Page {
     pub emissions: Emissions,
     pub embodied: Option<Grams>,
+    /// Until when (time since boot) its making has been booked.
+    aged: Option<Duration>,
     /// What its making adds every second; from the configuration, so not kept.
     #[serde(skip)]
-    pub making: Option<GramsPerSecond>,
+    making: Option<GramsPerSecond>,
 }
 
 /// The node's sums.
@@ -42,14 +44,23 @@ pub(super) struct Totals {
 pub(super) const OTHER: &str = "other";
 
 impl Books {
-    /// Sees to it that a device has a page, and that its grams begin at 0.
-    pub(super) fn open(&mut self, id: &Arc<str>, kind: Kind, about: &About, making: &Making) {
+    /// Sees to it that a device has a page, that its grams begin at 0, and that its making is booked
+    /// from `at` on (time since boot).
+    pub(super) fn open(
+        &mut self,
+        id: &Arc<str>,
+        kind: Kind,
+        about: &About,
+        making: &Making,
+        at: Duration,
+    ) {
         self.node.joules.get_or_insert(Joules::ZERO);
         let page = self.devices.entry(Arc::clone(id)).or_default();
         if page.making.is_none() {
             page.making = making.rate(id, kind, about);
             if page.making.is_some() {
                 page.embodied.get_or_insert(Grams::ZERO);
+                page.aged.get_or_insert(at);
             }
         }
     }
@@ -93,22 +104,27 @@ impl Books {
         );
     }
 
-    /// Adds what `time` adds of every device's making.
-    pub(super) fn age(&mut self, time: Duration) {
+    /// Books every device's making until `now` (time since boot).
+    pub(super) fn age(&mut self, now: Duration) {
         for page in self.devices.values_mut() {
-            if let (Some(rate), Some(embodied)) = (page.making, &mut page.embodied) {
-                *embodied += rate.during(time);
+            if let (Some(rate), Some(aged), Some(embodied)) =
+                (page.making, page.aged, &mut page.embodied)
+            {
+                *embodied += rate.during(now.saturating_sub(aged));
+                page.aged = Some(aged.max(now));
             }
         }
     }
 
-    /// Takes the making of every device from a new configuration.
-    pub(super) fn price(&mut self, making: &Making, ledger: &Ledger) {
-        for (id, kind, account) in ledger.devices() {
-            if let Some(page) = self.devices.get_mut(id) {
-                page.making = None;
-            }
-            self.open(id, kind, &account.source.about, making);
+    /// Takes the making of every device from a new configuration. What a device is that has not been
+    /// read since a restart is not known yet: it is priced, from where its books ended, when it is.
+    pub(super) fn price(&mut self, making: &Making, ledger: &Ledger, at: Duration) {
+        for page in self.devices.values_mut() {
+            page.making = None;
+            page.aged = page.aged.filter(|_| making.enabled);
+        }
+        for (id, kind, account) in ledger.devices().filter(|(_, _, a)| !a.is_awaited()) {
+            self.open(id, kind, &account.source.about, making, at);
         }
     }
 }

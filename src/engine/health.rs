@@ -1,7 +1,7 @@
 //! The health of one sensor, and the log lines about it: once when something breaks, once when it is
 //! well again.
 
-use super::{Batch, Seat};
+use super::Batch;
 use crate::clock::Moment;
 use crate::ledger::{Event, Reader};
 use crate::sensor::Fault;
@@ -28,8 +28,8 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn seat(&mut self, seat: &Seat) {
-        self.reader = Some(seat.reader());
+    pub(super) fn seat(&mut self, reader: Reader) {
+        self.reader = Some(reader);
     }
 
     /// Notes that the sensor answered, and says who it is.

@@ -1,1 +1,450 @@
-//! tests
+use super::*;
+use crate::ledger::Reader;
+use crate::sensor::{About, Kind, Reading, Source, Value};
+use std::sync::Arc;
+
+/// A machine whose parts are read by hand, at seconds since boot.
+struct Bench {
+    ledger: Ledger,
+    node: Node,
+}
+
+fn at(seconds: f64) -> Moment {
+    let time = Duration::from_secs_f64(seconds);
+    Moment {
+        awake: time,
+        boot: time,
+        wall: "2026-01-01T00:00:00Z".parse().unwrap(),
+    }
+}
+
+fn device(id: &str) -> Part {
+    Part::Device {
+        id: id.into(),
+        kind: Kind::Cpu,
+    }
+}
+
+fn meter(id: &str, class: MeterClass) -> Part {
+    Part::Meter {
+        id: id.into(),
+        scope: Scope::Node(class),
+    }
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * b.abs().max(1.0)
+}
+
+impl Bench {
+    fn new(choice: Choice) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            node: Node::new(choice, Saved::default()),
+        }
+    }
+
+    fn record(&mut self, part: Part, seconds: f64, value: Value) {
+        let reader = Reader {
+            name: part.to_string().into(),
+            rank: 0,
+            patience: Duration::from_secs(3),
+        };
+        let source = Arc::new(Source {
+            part,
+            about: About::default(),
+            ceiling: Watts(1e4),
+        });
+        let reading = Reading::new(&source, value);
+        self.ledger.record(&reader, &reading, at(seconds));
+    }
+
+    /// A counter that has come to so many joules.
+    fn count(&mut self, part: Part, seconds: f64, joules: f64) {
+        let raw = (joules * 1e6).round() as u64;
+        let value = Value::Counter {
+            raw,
+            unit: 1e-6,
+            wraps_at: None,
+        };
+        self.record(part, seconds, value);
+    }
+
+    fn tick(&mut self, seconds: f64) -> Option<Rest> {
+        self.node.reconcile(&self.ledger, at(seconds))
+    }
+
+    fn other(&self) -> f64 {
+        self.node.other().unwrap().0
+    }
+
+    /// Device and meter at constant power for some seconds, both read every second.
+    fn run(&mut self, seconds: std::ops::Range<u32>, device_watts: f64, meter_watts: f64) {
+        for second in seconds {
+            let second = f64::from(second);
+            self.count(device("a"), second, device_watts * second);
+            self.count(meter("m", MeterClass::Acpi), second, meter_watts * second);
+            self.tick(second);
+        }
+    }
+
+    fn restart(&mut self, seconds: f64) {
+        let saved = serde_json::to_string(&self.ledger.save().collect::<Vec<_>>()).unwrap();
+        self.ledger = Ledger::restore(serde_json::from_str(&saved).unwrap(), at(seconds));
+        let readers: Vec<Reader> = self
+            .ledger
+            .accounts()
+            .map(|(_, account)| Reader {
+                rank: 0,
+                patience: Duration::from_secs(3),
+                ..account.reader.clone()
+            })
+            .collect();
+        self.ledger.seat(&readers);
+        let saved = serde_json::to_string(&self.node.save()).unwrap();
+        self.node = Node::new(Choice::Auto, serde_json::from_str(&saved).unwrap());
+    }
+}
+
+#[test]
+fn without_a_meter_there_is_no_other() {
+    let mut bench = Bench::new(Choice::Auto);
+    bench.count(device("a"), 0.0, 0.0);
+    bench.count(
+        Part::Meter {
+            id: "rail".into(),
+            scope: Scope::Rail,
+        },
+        0.0,
+        0.0,
+    );
+    assert_eq!(bench.tick(0.0), None);
+    assert_eq!((bench.node.meter(), bench.node.other()), (None, None));
+    let mut off = Bench::new(Choice::None);
+    off.run(0..10, 100.0, 150.0);
+    assert_eq!((off.node.meter(), off.node.other()), (None, None));
+    let mut another = Bench::new(Choice::Class(MeterClass::Bmc));
+    another.run(0..10, 100.0, 150.0);
+    assert_eq!((another.node.meter(), another.node.other()), (None, None));
+}
+
+#[test]
+fn other_is_what_the_meter_sees_beyond_the_devices() {
+    let mut bench = Bench::new(Choice::Auto);
+    bench.run(0..11, 100.0, 150.0);
+    assert!(near(bench.other(), 500.0), "{}", bench.other());
+    assert!(near(bench.node.other_watts().unwrap().0, 50.0));
+    assert_eq!(bench.node.meter(), Some(MeterClass::Acpi));
+    assert_eq!(bench.node.short_windows(), 0);
+}
+
+#[test]
+fn a_meter_slower_and_one_faster_than_the_devices() {
+    for (meter_every, device_every) in [(2.0, 0.25), (0.25, 2.0), (0.7, 1.1), (2.9, 0.3)] {
+        let mut bench = Bench::new(Choice::Auto);
+        let (mut next_meter, mut next_device, mut now) = (0.0, 0.0, 0.0);
+        while now < 100.0 {
+            now = f64::min(next_meter, next_device);
+            if now == next_meter {
+                bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now);
+                next_meter += meter_every;
+            } else {
+                bench.count(device("a"), now, 100.0 * now);
+                next_device += device_every;
+            }
+            let before = bench.node.other();
+            if let Some(rest) = bench.tick(now) {
+                let window = (rest.to.boot - rest.from.boot).as_secs_f64();
+                assert!(near(rest.joules.0, 50.0 * window), "{rest:?}");
+            }
+            assert!(bench.node.other() >= before);
+        }
+        assert!(
+            (4650.0..=5000.0).contains(&bench.other()),
+            "{}",
+            bench.other()
+        );
+    }
+}
+
+#[test]
+fn all_meters_of_the_class_are_summed_and_the_most_trusted_class_counts() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..11 {
+        let second = f64::from(second);
+        bench.count(device("a"), second, 100.0 * second);
+        bench.count(meter("psu-0", MeterClass::Psu), second, 80.0 * second);
+        bench.count(meter("psu-1", MeterClass::Psu), second, 70.0 * second);
+        bench.count(meter("acpi", MeterClass::Acpi), second, 900.0 * second);
+        bench.tick(second);
+    }
+    assert_eq!(bench.node.meter(), Some(MeterClass::Psu));
+    assert!(near(bench.other(), 500.0), "{}", bench.other());
+}
+
+#[test]
+fn half_of_a_class_is_no_total_so_that_the_next_class_counts() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..21 {
+        let second = f64::from(second);
+        bench.count(device("a"), second, 100.0 * second);
+        bench.count(meter("psu-0", MeterClass::Psu), second, 80.0 * second);
+        if second <= 10.0 {
+            bench.count(meter("psu-1", MeterClass::Psu), second, 70.0 * second);
+        }
+        bench.count(meter("acpi", MeterClass::Acpi), second, 150.0 * second);
+        bench.tick(second);
+    }
+    assert_eq!(bench.node.meter(), Some(MeterClass::Acpi));
+    let (least, most) = (50.0 * 16.0, 50.0 * 20.0);
+    assert!((least..=most).contains(&bench.other()), "{}", bench.other());
+}
+
+#[test]
+fn jitter_never_lets_other_fall_and_is_paid_back() {
+    let mut bench = Bench::new(Choice::Auto);
+    let mut before = Joules::ZERO;
+    for second in 0..101 {
+        let now = f64::from(second);
+        let jitter = [0.0, 70.0, -60.0, 90.0, -20.0][second as usize % 5];
+        bench.count(device("a"), now, 100.0 * now + 100.0 + jitter);
+        bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now);
+        bench.tick(now);
+        assert!(bench.node.other().unwrap() >= before);
+        before = bench.node.other().unwrap();
+    }
+    // At most one jitter's energy is still owed.
+    assert!(
+        (4910.0..=5100.0).contains(&bench.other()),
+        "{}",
+        bench.other()
+    );
+    assert_eq!(bench.node.short_windows(), 0);
+}
+
+#[test]
+fn a_meter_below_the_devices_leaves_other_at_0_and_is_flagged() {
+    let mut bench = Bench::new(Choice::Auto);
+    bench.run(0..500, 100.0, 90.0);
+    assert_eq!(bench.other(), 0.0);
+    assert_eq!(bench.node.other_watts(), Some(Watts::ZERO));
+    assert_eq!(
+        bench.node.short_windows(),
+        0,
+        "not before the debt is a minute's worth"
+    );
+    bench.run(500..1000, 100.0, 90.0);
+    assert_eq!(bench.other(), 0.0);
+    assert!(bench.node.short_windows() > 300);
+}
+
+#[test]
+fn a_counting_meter_that_vanishes_and_returns_is_made_up_for() {
+    let mut bench = Bench::new(Choice::Auto);
+    bench.run(0..11, 100.0, 150.0);
+    for second in 11..61 {
+        bench.count(device("a"), f64::from(second), 100.0 * f64::from(second));
+        bench.tick(f64::from(second));
+    }
+    assert_eq!((bench.node.meter(), bench.node.other_watts()), (None, None));
+    assert!(near(bench.other(), 500.0), "other stands still");
+    bench.run(61..101, 100.0, 150.0);
+    assert!(near(bench.other(), 5000.0), "{}", bench.other());
+}
+
+#[test]
+fn a_power_meter_that_vanishes_and_returns_begins_anew() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in (0..11).chain(60..71) {
+        let now = f64::from(second);
+        bench.record(
+            meter("m", MeterClass::Acpi),
+            now,
+            Value::Power(Watts(150.0)),
+        );
+        bench.count(device("a"), now, 100.0 * now);
+        bench.tick(now);
+        if second == 10 {
+            for silent in 11..60 {
+                bench.count(device("a"), f64::from(silent), 100.0 * f64::from(silent));
+                bench.tick(f64::from(silent));
+            }
+        }
+    }
+    assert!(near(bench.other(), 1000.0), "{}", bench.other());
+    assert!(
+        near(bench.node.other_watts().unwrap().0, 50.0),
+        "no debt was made"
+    );
+}
+
+#[test]
+fn the_reset_of_a_meter_makes_no_debt() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..21 {
+        let now = f64::from(second);
+        let base = if second < 10 { 0.0 } else { 150.0 * 9.5 };
+        bench.count(device("a"), now, 100.0 * now);
+        bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now - base);
+        bench.tick(now);
+    }
+    // 0..9 and 11..20: the reset is cleared up at 11.
+    assert!(near(bench.other(), 900.0), "{}", bench.other());
+}
+
+#[test]
+fn a_silent_device_is_in_other_until_its_counter_reports() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..101 {
+        let now = f64::from(second);
+        bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now);
+        bench.count(device("b"), now, 30.0 * now);
+        if !(20..80).contains(&second) {
+            bench.count(device("a"), now, 100.0 * now);
+        }
+        let before = bench.node.other();
+        bench.tick(now);
+        assert!(bench.node.other() >= before);
+        if second == 79 {
+            // All but the patience that the node had with it.
+            assert!(
+                bench.other() > 79.0 * 20.0 + 50.0 * 100.0,
+                "{}",
+                bench.other()
+            );
+        }
+    }
+    // At 80 s the device reports 61 s at once, which `other` held: the node stands still until 20 W of
+    // `other` have paid for it.
+    let node = bench.other() + 130.0 * 100.0;
+    assert!(node > 150.0 * 100.0, "not paid yet");
+    for second in 101..500 {
+        let now = f64::from(second);
+        bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now);
+        bench.count(device("b"), now, 30.0 * now);
+        bench.count(device("a"), now, 100.0 * now);
+        bench.tick(now);
+    }
+    assert!(
+        near(bench.other() + 130.0 * 499.0, 150.0 * 499.0),
+        "no joule twice"
+    );
+    assert_eq!(bench.node.short_windows(), 0);
+}
+
+#[test]
+fn a_debt_is_paid_even_where_the_meter_was_silent_meanwhile() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..500 {
+        let now = f64::from(second);
+        if !(90..120).contains(&second) {
+            bench.record(
+                meter("m", MeterClass::Acpi),
+                now,
+                Value::Power(Watts(150.0)),
+            );
+        }
+        bench.count(device("b"), now, 30.0 * now);
+        if !(20..80).contains(&second) {
+            bench.count(device("a"), now, 100.0 * now);
+        }
+        bench.tick(now);
+    }
+    // 89 s to 120 s are the devices' alone.
+    let metered = 150.0 * (499.0 - 31.0) + 130.0 * 31.0;
+    assert!(
+        near(bench.other() + 130.0 * 499.0, metered),
+        "{}",
+        bench.other()
+    );
+}
+
+#[test]
+fn a_device_that_appears_later_comes_out_of_other() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..51 {
+        let now = f64::from(second);
+        bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now);
+        bench.count(device("a"), now, 100.0 * now);
+        if second >= 20 {
+            bench.count(device("late"), now, 7_000.0 + 40.0 * now);
+        }
+        bench.tick(now);
+    }
+    let late = 40.0 * 30.0;
+    assert!(near(bench.other() + late, 50.0 * 50.0), "{}", bench.other());
+}
+
+#[test]
+fn a_doubtful_counter_of_a_device_is_waited_for_and_never_for_ever() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in 0..31 {
+        let now = f64::from(second);
+        bench.count(meter("m", MeterClass::Acpi), now, 150.0 * now);
+        bench.count(device("b"), now, 30.0 * now);
+        let glitch = if second == 10 { 1e6 } else { 0.0 };
+        // From 20 s on nothing that it says can be true.
+        let nonsense = if second >= 20 { 1e6 * now } else { 0.0 };
+        bench.count(device("a"), now, 100.0 * now + glitch + nonsense);
+        bench.tick(now);
+        if second == 11 {
+            assert!(near(bench.other(), 20.0 * 11.0), "{}", bench.other());
+            assert!(near(bench.node.other_watts().unwrap().0, 20.0));
+        }
+    }
+    assert!(near(
+        bench.other() + 30.0 * 30.0 + 100.0 * 19.0,
+        150.0 * 30.0
+    ));
+}
+
+#[test]
+fn a_restart_books_the_gap_of_counting_meters_once() {
+    let mut bench = Bench::new(Choice::Auto);
+    bench.run(0..11, 100.0, 150.0);
+    bench.restart(60.0);
+    assert_eq!(bench.tick(60.2), None);
+    assert_eq!(
+        bench.node.meter(),
+        Some(MeterClass::Acpi),
+        "it is given its time"
+    );
+    assert!(near(bench.other(), 500.0), "never below what was saved");
+    bench.count(device("a"), 60.5, 6050.0);
+    assert_eq!(bench.tick(60.6), None, "the meter has not spoken yet");
+    bench.count(meter("m", MeterClass::Acpi), 60.7, 150.0 * 60.7);
+    bench.tick(60.8);
+    bench.run(61..71, 100.0, 150.0);
+    assert!(near(bench.other(), 3500.0), "{}", bench.other());
+}
+
+#[test]
+fn a_restart_makes_no_debt_for_power_meters() {
+    let mut bench = Bench::new(Choice::Auto);
+    for second in (0..11).chain(60..71) {
+        let now = f64::from(second);
+        if second == 60 {
+            bench.restart(59.5);
+        }
+        bench.record(
+            meter("m", MeterClass::Acpi),
+            now,
+            Value::Power(Watts(150.0)),
+        );
+        bench.count(device("a"), now, 100.0 * now);
+        bench.tick(now);
+    }
+    assert!(near(bench.other(), 1000.0), "{}", bench.other());
+}
+
+#[test]
+fn another_choice_begins_anew() {
+    let mut bench = Bench::new(Choice::Auto);
+    bench.run(0..11, 100.0, 150.0);
+    bench.node.choose(Choice::None);
+    bench.run(11..21, 100.0, 150.0);
+    assert_eq!((bench.node.meter(), bench.node.other_watts()), (None, None));
+    bench.node.choose(Choice::Class(MeterClass::Acpi));
+    bench.run(21..31, 100.0, 150.0);
+    assert!(near(bench.other(), 500.0 + 9.0 * 50.0), "{}", bench.other());
+}

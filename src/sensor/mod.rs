@@ -250,6 +250,18 @@ impl Reading {
             power_limit: None,
         }
     }
+
+    /// Whether it can be true by itself: power is a number, not negative, and within the part's
+    /// ceiling. What a counter reads is judged by its steps.
+    #[must_use]
+    pub fn is_plausible(&self) -> bool {
+        match self.value {
+            Value::Counter { .. } => true,
+            Value::Power(watts) | Value::Modelled(watts) => {
+                (Watts::ZERO..=self.source.ceiling).contains(&watts)
+            }
+        }
+    }
 }
 
 /// Why something that is there could not be read. Hardware that is absent is not a fault.
