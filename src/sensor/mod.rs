@@ -153,20 +153,28 @@ pub enum Part {
 }
 
 impl Part {
-    /// Whether two devices are, wholly or in part, the same hardware. RAPL reads a package of several
-    /// dies die by die (`package-0-die-1`), where a family that sees sockets reads `package-0`.
+    /// Whether two devices are, wholly or in part, the same hardware under the names of two families.
+    /// RAPL reads a package of several dies die by die (`package-0-die-1`), where a family that sees
+    /// sockets reads `package-0`. Boards have rails instead of sockets (`vdd_cpu_cv`): a processor's or
+    /// memory's rail is the board's, and a rail of kind `soc` feeds cores and memory alike.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
+        let (Self::Device { id: a, kind: k }, Self::Device { id: b, kind: l }) = (self, other)
+        else {
+            return self == other;
+        };
         let is_die = |of: &str, id: &str| {
             id.strip_prefix(of)
                 .is_some_and(|rest| rest.starts_with("-die-"))
         };
-        match (self, other) {
-            (Self::Device { id, kind }, Self::Device { id: b, kind: k }) => {
-                kind == k && (id == b || is_die(id, b) || is_die(b, id))
-            }
-            _ => self == other,
+        let is_rail = |id: &str| !id.starts_with("package-") && !id.starts_with("dram-");
+        let feeds =
+            |soc: Kind, part: Kind| soc == Kind::Soc && matches!(part, Kind::Cpu | Kind::Dram);
+        if k != l {
+            return feeds(*k, *l) || feeds(*l, *k);
         }
+        let has_sockets = matches!(k, Kind::Cpu | Kind::Dram);
+        a == b || is_die(a, b) || is_die(b, a) || (has_sockets && is_rail(a) != is_rail(b))
     }
 }
 
@@ -418,4 +426,41 @@ families! {
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
     demo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rail_overlaps_the_sockets_of_another_family() {
+        let device = |id: &str, kind| Part::Device {
+            id: id.into(),
+            kind,
+        };
+        let package = device("package-0", Kind::Cpu);
+        let memory = device("dram-0", Kind::Dram);
+        for (a, b, overlap) in [
+            (&package, &device("vdd_cpu_cv", Kind::Cpu), true),
+            (&package, &device("vin_sys_5v0", Kind::Soc), true),
+            (&memory, &device("vin_sys_5v0", Kind::Soc), true),
+            (&memory, &device("vddrq", Kind::Dram), true),
+            (&package, &device("package-0-die-1", Kind::Cpu), true),
+            (&package, &device("package-1", Kind::Cpu), false),
+            (&package, &memory, false),
+            (
+                &device("vdd_gpu", Kind::Gpu),
+                &device("gpu", Kind::Gpu),
+                false,
+            ),
+            (
+                &device("vdd_gpu", Kind::Gpu),
+                &device("soc", Kind::Soc),
+                false,
+            ),
+        ] {
+            assert_eq!(a.overlaps(b), overlap, "{a} and {b}");
+            assert_eq!(b.overlaps(a), overlap, "{b} and {a}");
+        }
+    }
 }
