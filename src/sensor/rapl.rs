@@ -107,7 +107,7 @@ impl Rapl {
     fn rescan(&mut self, bad: &mut Vec<Fault>) {
         self.reads = 0;
         self.shaken = false;
-        match self.site.scan(&self.scan.mirrors) {
+        match self.site.scan(&self.scan) {
             Ok(mut scan) => {
                 bad.append(&mut scan.odd);
                 scan.keep(&mut self.scan);

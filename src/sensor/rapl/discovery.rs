@@ -4,7 +4,6 @@ use super::scan::{Scan, Site};
 use super::{Config, Rapl, explain};
 use crate::sensor::cpuinfo::{self, CpuInfo};
 use crate::sensor::{Cause, Discovery, Fault, Finding, Presence, Roots, sysfs};
-use std::collections::BTreeSet;
 use std::io;
 
 /// As much of a file in `/proc` as holds what is asked of it: on x86 a processor has about 1.5 kB.
@@ -18,7 +17,7 @@ pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
         processor: CpuInfo::parse(&head("cpuinfo")),
         memory: cpuinfo::memory(&head("meminfo")),
     };
-    match site.scan(&BTreeSet::new()) {
+    match site.scan(&Scan::default()) {
         Err(fault) if fault.reason() == "vanished" => only(absent(&site, "is not there")),
         Err(fault) => only(unreadable("powercap", &explain(fault))),
         Ok(scan) if scan.is_empty() => only(absent(&site, "shows no energy counters")),

@@ -44,6 +44,8 @@ pub(super) struct LeftOut {
 #[derive(Default)]
 pub(super) struct Scan {
     pub(super) zones: Vec<Zone>,
+    /// What each zone was called when it was last there.
+    names: BTreeMap<Address, String>,
     /// Zones whose name cannot be read.
     pub(super) unnamed: Vec<(Address, Attribute)>,
     pub(super) left_out: Vec<LeftOut>,
@@ -54,28 +56,34 @@ pub(super) struct Scan {
 }
 
 impl Site {
-    /// Looks at all zones. A die that was a mirror stays one until both counters say otherwise.
+    /// Looks at all zones. What was known `before` helps where it cannot be told now: a zone inside one
+    /// that is gone stays what it was, and a die that was a mirror stays one until both counters say
+    /// otherwise.
     ///
     /// # Errors
     /// Where the directory cannot be listed.
-    pub(super) fn scan(&self, mirrors: &BTreeSet<Part>) -> Result<Scan, Fault> {
+    pub(super) fn scan(&self, before: &Scan) -> Result<Scan, Fault> {
         let listing = sysfs::list(&self.directory)?;
         let mut scan = Scan {
             odd: listing.bad,
             ..Scan::default()
         };
-        let mut names = BTreeMap::new();
+        let mut here = Vec::new();
+        scan.names.clone_from(&before.names);
         for address in listing.names.iter().filter_map(|name| Address::parse(name)) {
             let mut name = self.attribute(&address, "name");
             match name.read_text() {
                 Ok(name) => {
-                    names.insert(address, name);
+                    scan.names.insert(address.clone(), name);
+                    here.push(address);
                 }
                 Err(_) => scan.unnamed.push((address, name)),
             }
         }
-        for (address, name) in &names {
-            let parent = address.parent().and_then(|up| names.get(&up));
+        here.sort_unstable();
+        for address in &here {
+            let name = scan.names.get(address).map_or("", String::as_str);
+            let parent = address.parent().and_then(|up| scan.names.get(&up));
             match zone::role(name, parent.map(String::as_str), self.processor.is_zen()) {
                 Role::Read(part) => scan.add(self.zone(address, part)),
                 Role::LeaveOut { subject, why } => scan.left_out.push(LeftOut {
@@ -84,7 +92,7 @@ impl Site {
                 }),
             }
         }
-        scan.leave_mirrors(mirrors);
+        scan.leave_mirrors(&before.mirrors);
         scan.share(self.memory);
         Ok(scan)
     }
@@ -133,12 +141,15 @@ impl Site {
 impl Scan {
     /// Gives each memory zone its share of the machine's memory, which boards spread evenly.
     fn share(&mut self, memory: Option<u64>) {
-        let is_dram = |source: &Source| matches!(source.part, Part::Device { kind: Kind::Dram, .. });
-        let zones = self.zones.iter().filter(|zone| is_dram(&zone.source));
-        let count = u64::try_from(zones.count()).unwrap_or(u64::MAX);
-        for source in self.zones.iter_mut().map(|zone| &mut zone.source) {
-            if let Some(source) = Arc::get_mut(source).filter(|source| is_dram(source)) {
-                source.about.memory_bytes = memory.and_then(|bytes| bytes.checked_div(count));
+        for zone in &mut self.zones {
+            let kin = self.names.iter().filter(|(address, _)| address.is_kin(&zone.address));
+            let count = kin.filter(|(_, name)| *name == "dram").count();
+            let share = memory.and_then(|bytes| bytes.checked_div(u64::try_from(count).ok()?));
+            let source = Arc::get_mut(&mut zone.source);
+            if let Some(source) = source.filter(|source| {
+                matches!(source.part, Part::Device { kind: Kind::Dram, .. })
+            }) {
+                source.about.memory_bytes = share;
             }
         }
     }

@@ -313,6 +313,22 @@ fn a_zone_goes_and_comes_back_under_another_number() {
 }
 
 #[test]
+fn a_domain_stays_one_while_its_package_is_away() {
+    let machine = Machine::intel();
+    machine
+        .zone("intel-rapl:0", "package-0", 10)
+        .zone("intel-rapl:0:0", "core", 5)
+        .zone("intel-rapl-mmio:0", "package-0", 11);
+    let mut sensor = machine.sensor();
+    machine.remove("intel-rapl:0");
+    let without = ["!vanished", "package-0/core=5"];
+    assert_eq!(told(sensor.as_mut()), without);
+    assert_eq!(past_a_scan(sensor.as_mut()), without);
+    machine.zone("intel-rapl:0", "package-0", 12);
+    assert_eq!(told(sensor.as_mut()), ["package-0/core=5", "package-0=12"]);
+}
+
+#[test]
 fn zones_that_swap_numbers_keep_their_identities() {
     let machine = Machine::intel();
     machine
