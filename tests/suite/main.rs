@@ -1,0 +1,5 @@
+//! Whole-program tests, one crate so that they are linked once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod repo;
