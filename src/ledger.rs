@@ -373,6 +373,7 @@ impl Saved {
                 part: self.part,
                 about: About::default(),
                 ceiling: Watts::ZERO,
+                holds: &[],
             }),
             reader: Reader {
                 name: self.sensor,
@@ -469,13 +470,14 @@ impl Ledger {
         (account.tell(&booking, reading, at), booking.event)
     }
 
-    /// Whether a more trusted sensor reads the same hardware under another name.
+    /// Whether a more trusted sensor reads the same hardware under another name, or with something else.
     fn is_read_better(&self, reader: &Reader, part: &Part, at: Moment) -> bool {
+        let kind = part.kind();
         self.accounts.iter().any(|(other, account)| {
             account.reader.rank < reader.rank
                 && account.is_kept_from(reader.rank, at)
                 && other != part
-                && other.overlaps(part)
+                && (other.overlaps(part) || kind.is_some_and(|k| account.source.holds.contains(&k)))
         })
     }
 

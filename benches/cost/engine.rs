@@ -32,6 +32,7 @@ fn sources() -> Vec<Arc<Source>> {
             part,
             about: About::default(),
             ceiling: Watts(10_000.0),
+            holds: &[],
         })
     };
     gpus.chain(packages)

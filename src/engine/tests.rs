@@ -60,6 +60,7 @@ fn reading(part: Part, value: Value) -> Reading {
         part,
         about: About::default(),
         ceiling: Watts(10_000.0),
+        holds: &[],
     };
     Reading::new(&Arc::new(source), value)
 }

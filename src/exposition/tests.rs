@@ -17,6 +17,7 @@ fn device(id: &str, model: &str) -> Device {
             ..About::default()
         },
         ceiling: Watts(1.0),
+        holds: &[],
     };
     Device {
         id: id.into(),

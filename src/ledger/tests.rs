@@ -33,6 +33,7 @@ fn source(id: &str, ceiling: f64) -> Arc<Source> {
         part: device(id),
         about: About::default(),
         ceiling: Watts(ceiling),
+        holds: &[],
     })
 }
 
@@ -755,4 +756,40 @@ fn joules_survive_the_state_file_to_the_last_bit() {
         let back: Joules = serde_json::from_str(&text).unwrap();
         assert_eq!(back.0.to_bits(), joules.to_bits());
     }
+}
+
+#[test]
+fn what_a_socket_holds_is_not_booked_again() {
+    let mut ledger = Ledger::default();
+    let (hwmon, model) = (reader("hwmon", 1), reader("model", 2));
+    let dram = |id: &str| {
+        let part = Part::Device {
+            id: id.into(),
+            kind: Kind::Dram,
+        };
+        let about = About::default();
+        let (ceiling, holds) = (Watts(100.0), &[][..]);
+        Arc::new(Source {
+            part,
+            about,
+            ceiling,
+            holds,
+        })
+    };
+    let socket = Source {
+        holds: &[Kind::Dram],
+        ..(*source("package-0", 1000.0)).clone()
+    };
+    let measured = Reading::new(&Arc::new(socket), Value::Power(Watts(200.0)));
+    let modelled = Reading::new(&dram("dram-0"), Value::Modelled(Watts(20.0)));
+    assert_eq!(ledger.record(&model, &modelled, at(0.0)), (None, B));
+    ledger.record(&hwmon, &measured, at(0.0));
+    assert_eq!(
+        ledger.record(&model, &modelled, at(1.0)),
+        (None, Event::Ignored)
+    );
+    assert_eq!(
+        ledger.account(&modelled.source.part).unwrap().joules,
+        Joules::ZERO
+    );
 }

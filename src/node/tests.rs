@@ -54,6 +54,7 @@ impl Bench {
             part,
             about: About::default(),
             ceiling: Watts(1e4),
+            holds: &[],
         });
         let reading = Reading::new(&source, value);
         self.ledger.record(&reader, &reading, at(seconds));

@@ -161,8 +161,7 @@ fn source(unit: Unit) -> Source {
     Source {
         part,
         about,
-        ceiling: Watts(ceiling),
-    }
+        ceiling: Watts(ceiling), holds: &[] }
 }
 
 #[cfg(test)]

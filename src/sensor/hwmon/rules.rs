@@ -31,6 +31,8 @@ enum Text {
 /// last part of its device's path, and `{pci}` for the same where that is a PCI address.
 enum Role {
     Device(&'static str, Kind, Maker),
+    /// A device, with other kinds whose power its reading holds too.
+    Holder(&'static str, Kind, Maker, &'static [Kind]),
     Domain(&'static str, &'static str),
     Meter(&'static str, Scope),
     LeaveOut(&'static str),
@@ -78,7 +80,8 @@ const fn beside(chip: &'static str, text: Text, other: &'static str, role: Role)
 }
 
 const fn rail(label: &'static str, kind: Kind) -> Rule {
-    rule("ina3221", Text::Is(label), Role::Device("{text}", kind, Maker::Jetson))
+    let holds = &[Kind::Cpu, Kind::Dram];
+    rule("ina3221", Text::Is(label), Role::Holder("{text}", kind, Maker::Jetson, holds))
 }
 
 /// Sources: amd_energy, Documentation/hwmon/amd_energy.rst of Linux 5.8. i915 and xe,
@@ -113,7 +116,7 @@ const RULES: &[Rule] = &[
     rule(
         "power_meter",
         Text::Numbered("Grace Power Socket "),
-        Role::Device("package-{n}", Kind::Cpu, GRACE),
+        Role::Holder("package-{n}", Kind::Cpu, GRACE, &[Kind::Dram]),
     ),
     beside(
         "power_meter",
@@ -195,7 +198,7 @@ pub(super) const RAILS: &[(&str, u32, u32)] = &[("ina3221", 1, 3)];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is read as this part.
-    Read(Part, Maker),
+    Read(Part, Maker, &'static [Kind]),
     /// It is not read, and why.
     LeaveOut(&'static str),
 }
@@ -251,8 +254,11 @@ impl Role {
     fn of(&self, facts: &Facts, taken: &mut BTreeSet<String>) -> Option<Outcome> {
         Some(match self {
             Self::Device(id, kind, maker) => {
+                return Self::Holder(id, *kind, *maker, &[]).of(facts, taken);
+            }
+            Self::Holder(id, kind, maker, holds) => {
                 let id = fresh(id, facts, taken)?.into();
-                Outcome::Read(Part::Device { id, kind: *kind }, *maker)
+                Outcome::Read(Part::Device { id, kind: *kind }, *maker, holds)
             }
             Self::Domain(device, domain) => {
                 let device = fill(device, facts)?;
@@ -261,11 +267,11 @@ impl Role {
                     return Some(Outcome::LeaveOut("another sensor reads the same part"));
                 }
                 let (device, domain) = (device.into(), domain.into());
-                Outcome::Read(Part::Domain { device, domain }, Maker::Unknown)
+                Outcome::Read(Part::Domain { device, domain }, Maker::Unknown, &[])
             }
             Self::Meter(id, scope) => {
                 let id = fresh(id, facts, taken)?.into();
-                Outcome::Read(Part::Meter { id, scope: *scope }, Maker::Unknown)
+                Outcome::Read(Part::Meter { id, scope: *scope }, Maker::Unknown, &[])
             }
             Self::LeaveOut(why) => Outcome::LeaveOut(why),
         })

@@ -137,8 +137,8 @@ impl Site {
     fn assign(&self, scan: &mut Scan, before: &mut Scan) {
         let outcomes = rules::outcomes(&scan.facts);
         for (facts, outcome) in scan.facts.iter().zip(outcomes) {
-            let (part, maker) = match outcome {
-                Outcome::Read(part, maker) => (part, maker),
+            let (part, maker, holds) = match outcome {
+                Outcome::Read(part, maker, holds) => (part, maker, holds),
                 Outcome::LeaveOut(why) => {
                     let place = facts.directory.join(facts.key.channel.to_string());
                     scan.left_out.push((place, why));
@@ -152,6 +152,7 @@ impl Site {
                 about: self.about(facts, maker),
                 ceiling: ceiling(&part),
                 part,
+                holds,
             };
             let mut active = Active {
                 key: facts.key.clone(),

@@ -251,8 +251,7 @@ fn cpu_source(id: u32, info: &CpuInfo, rated: Watts) -> Arc<Source> {
             driver: "model".into(),
             ..About::default()
         },
-        ceiling: rated.times(CEILING),
-    })
+        ceiling: rated.times(CEILING), holds: &[] })
 }
 
 fn dram_source(id: u32, bytes: u64, watts: Watts) -> Arc<Source> {
@@ -266,8 +265,7 @@ fn dram_source(id: u32, bytes: u64, watts: Watts) -> Arc<Source> {
             memory_bytes: Some(bytes),
             ..About::default()
         },
-        ceiling: watts.times(CEILING),
-    })
+        ceiling: watts.times(CEILING), holds: &[] })
 }
 
 #[cfg(test)]

@@ -119,8 +119,7 @@ impl Site {
             source: Arc::new(Source {
                 about: self.about(&part, address),
                 ceiling: plausible.ceiling(highest),
-                part,
-            }),
+                part, holds: &[] }),
         }
     }
 
