@@ -4,6 +4,10 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
+/// Connections that may wait to be accepted; the kernel bounds it by `net.core.somaxconn`. The standard
+/// library's 128 overflow in a burst, and who comes then tries again only after a second.
+const BACKLOG: i32 = 4096;
+
 /// Why an address cannot be listened on, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}")]
@@ -67,7 +71,10 @@ fn listen(address: &str) -> Result<TcpListener, BindError> {
     let candidates = candidates(address).map_err(|reason| BindError::new(address, reason))?;
     let mut failure = None;
     for candidate in candidates {
-        match TcpListener::bind(candidate) {
+        // Listening a second time only changes the backlog.
+        let bound = TcpListener::bind(candidate)
+            .and_then(|listener| Ok(rustix::net::listen(&listener, BACKLOG).map(|()| listener)?));
+        match bound {
             Ok(listener) => return Ok(listener),
             Err(error) => {
                 let first = failure.get_or_insert((candidate, error));

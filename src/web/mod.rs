@@ -40,7 +40,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// How long nothing is accepted after accepting has failed for want of descriptors or memory.
+/// How long nothing is accepted after accepting has failed for want of descriptors or memory, when no
+/// connection of ours could be ended to have them back.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often such a failure is logged at most.
 const COMPLAINT: Duration = Duration::from_secs(60);
@@ -207,8 +208,11 @@ async fn accept(
                     "cannot accept connections; raise LimitNOFILE= if it persists",
                     Some(&error),
                 );
-                shared.table.make_room();
-                tokio::time::sleep(PAUSE).await;
+                if shared.table.make_room() {
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }

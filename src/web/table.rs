@@ -1,12 +1,16 @@
 //! The connections held at once, and which one goes when there are too many.
 
 use super::progress::Progress;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+/// How many of a network's oldest connections are looked at when one has to go: enough to spare an old
+/// one that still talks, and few, because in a flood one goes for each that comes.
+const OLDEST: usize = 32;
 
 /// All connections of the process; cheap to clone.
 #[derive(Clone, Default)]
@@ -18,6 +22,23 @@ pub struct Table {
 struct Inner {
     next: u64,
     held: HashMap<u64, Held>,
+    /// The numbers of each network's connections, in the order of their coming.
+    crowds: HashMap<IpAddr, BTreeSet<u64>>,
+}
+
+impl Inner {
+    fn remove(&mut self, number: u64) -> bool {
+        let Some(held) = self.held.remove(&number) else {
+            return false;
+        };
+        if let Some(crowd) = self.crowds.get_mut(&held.peer) {
+            crowd.remove(&number);
+            if crowd.is_empty() {
+                self.crowds.remove(&held.peer);
+            }
+        }
+        true
+    }
 }
 
 struct Held {
@@ -35,7 +56,7 @@ pub struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.table.inner().held.remove(&self.number);
+        self.table.inner().remove(self.number);
     }
 }
 
@@ -47,13 +68,15 @@ impl Table {
     /// Enters a connection of `peer`. The receiver fails when the connection has to end.
     pub fn enter(&self, peer: IpAddr, progress: Arc<Progress>) -> (Place, oneshot::Receiver<()>) {
         let (end, ended) = oneshot::channel();
+        let peer = network(peer);
         let mut inner = self.inner();
         let number = inner.next;
         inner.next += 1;
+        inner.crowds.entry(peer).or_default().insert(number);
         inner.held.insert(
             number,
             Held {
-                peer: network(peer),
+                peer,
                 progress,
                 _end: end,
             },
@@ -74,24 +97,19 @@ impl Table {
     }
 
     /// Ends one connection to make room, and returns whether there was one: of the network that
-    /// holds the most connections the one that has waited longest, or, when none of them waits, the
-    /// one that has been answered longest.
+    /// holds the most connections, among its oldest, the one that has waited longest, or, when none
+    /// of them waits, the one that has been answered longest.
     ///
     /// So a flood displaces itself: somebody with few connections keeps them, and a scraper, whose
     /// request comes with its connection, is never the one that has waited longest.
     pub fn make_room(&self) -> bool {
         let mut inner = self.inner();
-        let mut crowds: HashMap<IpAddr, usize> = HashMap::new();
-        for held in inner.held.values() {
-            *crowds.entry(held.peer).or_default() += 1;
-        }
-        let first = inner.held.iter().min_by_key(|(number, held)| {
-            let crowd = crowds.get(&held.peer).copied().unwrap_or(0);
-            let (busy, since) = held.progress.standing();
-            (std::cmp::Reverse(crowd), busy, since, **number)
-        });
-        let number = first.map(|(number, _)| *number);
-        number.is_some_and(|number| inner.held.remove(&number).is_some())
+        let crowd = inner.crowds.values().max_by_key(|crowd| crowd.len());
+        let oldest = crowd.into_iter().flatten().take(OLDEST);
+        let first =
+            oldest.min_by_key(|number| inner.held.get(number).map(|held| held.progress.standing()));
+        let first = first.copied();
+        first.is_some_and(|number| inner.remove(number))
     }
 
     /// Ends the connection whose client has been taking an answer for the longest, if that is longer
@@ -104,7 +122,7 @@ impl Table {
             (busy && now.duration_since(since) > patience).then_some((since, *number))
         });
         if let Some((_, number)) = stuck.min() {
-            inner.held.remove(&number);
+            inner.remove(number);
         }
     }
 
@@ -200,6 +218,7 @@ mod tests {
         assert_eq!(table.len(), 1);
         drop(client);
         assert_eq!(table.len(), 0);
+        assert!(table.inner().crowds.is_empty());
     }
 
     #[test]
