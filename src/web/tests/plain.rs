@@ -280,6 +280,24 @@ async fn a_slow_head_is_cut_off_however_it_trickles() {
 }
 
 #[tokio::test]
+async fn a_later_head_has_no_more_time_than_the_first() {
+    let limits = Limits {
+        head: Duration::from_millis(150),
+        idle: 2 * HANG,
+        ..Limits::default()
+    };
+    let server = Setup {
+        limits,
+        ..Setup::default()
+    }
+    .start();
+    let mut stream = server.connect().await;
+    assert_eq!(ask(&mut stream, &get("/-/healthy", &[])).await.status, 200);
+    stream.write_all(b"GET /metrics HTTP").await.unwrap();
+    assert!(end(&mut stream).await.is_empty());
+}
+
+#[tokio::test]
 async fn an_idle_connection_outlives_the_time_of_a_head() {
     let limits = Limits {
         head: Duration::from_millis(50),
@@ -323,9 +341,15 @@ async fn an_order_to_shut_down_ends_the_waiting_and_finishes_the_rest() {
         .await
         .unwrap();
     let under_way = server.reloads.recv().await.unwrap();
+    let mut half = server.connect().await;
+    half.write_all(b"GET /metrics HTTP").await.unwrap();
     let address = server.address;
     let stopped = tokio::spawn(server.stop());
     assert!(end(&mut idle).await.is_empty());
+    assert!(
+        end(&mut half).await.is_empty(),
+        "while the other is still under way"
+    );
     assert!(
         tokio::net::TcpStream::connect(address).await.is_err(),
         "nothing is accepted"
