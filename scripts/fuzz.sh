@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fuzz.sh SECONDS [TARGET...]: runs every fuzz target (or those named) for so long. Needs no nightly
 # compiler: the coverage that libFuzzer steers by comes from an LLVM pass that any rustc can run.
-# What it finds and learns stays in target/fuzz.
+# Each starts from fuzz/seeds and from what earlier runs have learnt; all that it writes is in target/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,7 +34,6 @@ for target in "$@"; do
     mkdir -p "$corpus" "$out/artifacts"
     seeds=()
     [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
-    # Each run starts from the seeds alone or, by hand, from what earlier runs have learnt too.
     log=$out/$target.log
     if ! "$out/$host/release/$target" -max_total_time="$seconds" -rss_limit_mb=512 -malloc_limit_mb=256 \
         -timeout=5 -max_len=65536 -verbosity=0 -print_final_stats=1 -artifact_prefix="$out/artifacts/$target-" \
