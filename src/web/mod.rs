@@ -112,13 +112,13 @@ pub async fn serve_within(
         some => some.min(Semaphore::MAX_PERMITS),
     };
     let shared = Arc::new(Shared {
+        pages: pages::Pages::new(&site.settings.telemetry_path),
         settings: site.settings,
         latest: site.latest,
         reload: site.reload,
         limits,
         access,
         desk: auth::Desk::default(),
-        pages: pages::Pages::default(),
         places: Arc::new(Semaphore::new(places)),
         table: Table::default(),
     });

@@ -1,6 +1,6 @@
 //! The pages of the latest snapshot, encoded once for all who ask before the next one.
 
-use super::status;
+use super::status::{self, View};
 use crate::exposition;
 use crate::snapshot::Snapshot;
 use flate2::Compression;
@@ -18,11 +18,13 @@ pub enum Page {
     Text,
     /// The status page, HTML.
     Status,
+    /// The status page that reloads itself.
+    LiveStatus,
 }
 
-/// The pages made so far of one snapshot: at most three, plain and compressed.
-#[derive(Default)]
+/// The pages made so far of one snapshot: at most four, plain and compressed.
 pub struct Pages {
+    telemetry_path: String,
     kept: Mutex<Kept>,
 }
 
@@ -33,6 +35,15 @@ struct Kept {
 }
 
 impl Pages {
+    /// No page yet; the status page will link to the metrics at that path.
+    #[must_use]
+    pub fn new(telemetry_path: &str) -> Self {
+        Self {
+            telemetry_path: telemetry_path.to_owned(),
+            kept: Mutex::default(),
+        }
+    }
+
     /// The page of that snapshot, compressed with gzip or not.
     #[must_use]
     pub fn get(&self, snapshot: &Arc<Snapshot>, page: Page, gzip: bool) -> Bytes {
@@ -43,11 +54,24 @@ impl Pages {
                 pages: Vec::new(),
             };
         }
-        let plain = kept.get(page, false, || render(snapshot, page).into());
+        let plain = kept.get(page, false, || self.render(snapshot, page).into());
         if gzip {
             kept.get(page, true, || compress(&plain))
         } else {
             plain
+        }
+    }
+
+    fn render(&self, snapshot: &Arc<Snapshot>, page: Page) -> String {
+        let view = |live| View {
+            telemetry_path: &self.telemetry_path,
+            live,
+        };
+        match page {
+            Page::OpenMetrics => exposition::openmetrics(snapshot),
+            Page::Text => exposition::text(snapshot),
+            Page::Status => status::render(snapshot, view(false)),
+            Page::LiveStatus => status::render(snapshot, view(true)),
         }
     }
 }
@@ -67,14 +91,6 @@ impl Kept {
     }
 }
 
-fn render(snapshot: &Arc<Snapshot>, page: Page) -> String {
-    match page {
-        Page::OpenMetrics => exposition::openmetrics(snapshot),
-        Page::Text => exposition::text(snapshot),
-        Page::Status => status::render(snapshot),
-    }
-}
-
 /// Fast rather than small: the page is read once and thrown away.
 fn compress(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
@@ -90,8 +106,13 @@ mod tests {
 
     #[test]
     fn compressed_and_plain_say_the_same() {
-        let (pages, snapshot) = (Pages::default(), Arc::new(Snapshot::default()));
-        for page in [Page::OpenMetrics, Page::Text, Page::Status] {
+        let (pages, snapshot) = (Pages::new("/metrics"), Arc::new(Snapshot::default()));
+        for page in [
+            Page::OpenMetrics,
+            Page::Text,
+            Page::Status,
+            Page::LiveStatus,
+        ] {
             let mut unpacked = Vec::new();
             let packed = pages.get(&snapshot, page, true);
             flate2::read::GzDecoder::new(&packed[..])
@@ -104,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_page_is_made_once_and_a_new_snapshot_makes_a_new_one() {
-        let pages = Pages::default();
+        let pages = Pages::new("/metrics");
         let first = Arc::new(Snapshot::default());
         let one = pages.get(&first, Page::Text, false);
         assert_eq!(one.as_ptr(), pages.get(&first, Page::Text, false).as_ptr());

@@ -191,7 +191,7 @@ async fn reply(
     }
     match route {
         Route::Metrics => metrics(shared, request.headers()).await,
-        Route::Status => status(shared, request.headers()),
+        Route::Status => status(shared, request),
         Route::Reload => reload(shared).await,
         Route::WrongMethod(methods) => {
             let text = format!("{path} takes {methods}.\n");
@@ -253,8 +253,12 @@ async fn place(shared: &Shared) -> Option<OwnedSemaphorePermit> {
         .ok()
 }
 
-fn status(shared: &Shared, headers: &HeaderMap) -> Reply {
-    paged(shared, headers, Page::Status, "text/html; charset=utf-8")
+fn status(shared: &Shared, request: &Request<Incoming>) -> Reply {
+    let page = match request.uri().query() {
+        Some("live") => Page::LiveStatus,
+        _ => Page::Status,
+    };
+    paged(shared, request.headers(), page, "text/html; charset=utf-8")
         .with(VARY, "Accept-Encoding")
         // The page has its style within and nothing else: no script, no outside.
         .with(

@@ -173,6 +173,16 @@ async fn the_status_page_is_html_that_loads_nothing() {
             .starts_with("default-src 'none'")
     );
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert!(page.text().contains("href=\"./metrics\""));
+}
+
+#[tokio::test]
+async fn the_status_page_reloads_itself_when_asked() {
+    let server = Server::start();
+    for (path, reloads) in [("/", false), ("/?live", true), ("/?other", false)] {
+        let page = server.get(path, &[]).await;
+        assert_eq!(page.text().contains("\"refresh\""), reloads, "{path}");
+    }
 }
 
 #[tokio::test]

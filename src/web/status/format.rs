@@ -1,0 +1,255 @@
+//! Quantities as people read them: three significant digits and the unit that fits.
+
+use crate::clock::Moment;
+use crate::units::{Grams, GramsPerSecond, Joules, Watts};
+use maud::{Markup, Render, html};
+use std::time::Duration;
+
+/// A number and its unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// The number, rounded.
+    pub number: String,
+    /// The unit with its SI prefix.
+    pub unit: &'static str,
+}
+
+impl Render for Figure {
+    fn render(&self) -> Markup {
+        // The space does not break.
+        html! { (self.number) "\u{a0}" (self.unit) }
+    }
+}
+
+/// A figure, or the word for what is not known: never 0.
+#[must_use]
+pub fn or_unknown(figure: Option<Figure>) -> Markup {
+    html! {
+        @match figure {
+            Some(figure) => (figure),
+            None => span.unknown { "unknown" },
+        }
+    }
+}
+
+/// A text, or the word for what is not known.
+#[must_use]
+pub fn text_or_unknown(text: &str) -> Markup {
+    html! {
+        @if text.is_empty() { span.unknown { "unknown" } } @else { (text) }
+    }
+}
+
+/// Power in mW to MW.
+#[must_use]
+pub fn watts(watts: Watts) -> Option<Figure> {
+    scaled(
+        watts.0,
+        &[(1e-3, "mW"), (1.0, "W"), (1e3, "kW"), (1e6, "MW")],
+    )
+}
+
+/// Energy in mWh to GWh.
+#[must_use]
+pub fn watt_hours(energy: Joules) -> Option<Figure> {
+    let units = [
+        (1e-6, "mWh"),
+        (1e-3, "Wh"),
+        (1.0, "kWh"),
+        (1e3, "MWh"),
+        (1e6, "GWh"),
+    ];
+    scaled(energy.kwh(), &units)
+}
+
+/// Energy in J to TJ.
+#[must_use]
+pub fn joules(energy: Joules) -> Option<Figure> {
+    let units = [
+        (1.0, "J"),
+        (1e3, "kJ"),
+        (1e6, "MJ"),
+        (1e9, "GJ"),
+        (1e12, "TJ"),
+    ];
+    scaled(energy.0, &units)
+}
+
+/// Mass in mg to t.
+#[must_use]
+pub fn grams(mass: Grams) -> Option<Figure> {
+    scaled(mass.0, &[(1e-3, "mg"), (1.0, "g"), (1e3, "kg"), (1e6, "t")])
+}
+
+/// A flow in mg/h to t/h: an hour is what people can picture.
+#[must_use]
+pub fn grams_per_hour(flow: GramsPerSecond) -> Option<Figure> {
+    let hourly = flow.during(Duration::from_secs(3600));
+    scaled(
+        hourly.0,
+        &[(1e-3, "mg/h"), (1.0, "g/h"), (1e3, "kg/h"), (1e6, "t/h")],
+    )
+}
+
+/// Memory in kB to GB, powers of ten.
+#[must_use]
+pub fn bytes(bytes: u64) -> Option<Figure> {
+    // Three digits are shown: what a float loses is not seen.
+    #[allow(clippy::cast_precision_loss)]
+    let bytes = bytes as f64;
+    scaled(bytes, &[(1e3, "kB"), (1e6, "MB"), (1e9, "GB")])
+}
+
+/// How long a read took: µs to s.
+#[must_use]
+pub fn brief(time: Duration) -> Option<Figure> {
+    scaled(
+        time.as_secs_f64(),
+        &[(1e-6, "µs"), (1e-3, "ms"), (1.0, "s")],
+    )
+}
+
+/// The value in the smallest of `units` (ascending) in which it stays below 1000. `None` for what is
+/// no number.
+fn scaled(value: f64, units: &[(f64, &'static str)]) -> Option<Figure> {
+    let fits = |(factor, _): &&(f64, &'static str)| match value {
+        // Nothing is nothing of the plain unit.
+        0.0 => *factor >= 1.0,
+        _ => (value / factor).abs() < 999.5,
+    };
+    let (factor, unit) = units.iter().find(fits).or(units.last())?;
+    value.is_finite().then(|| Figure {
+        number: three_digits(value / factor),
+        unit,
+    })
+}
+
+/// Three significant digits, at most two behind the point.
+fn three_digits(value: f64) -> String {
+    let size = value.abs();
+    match size {
+        0.0 => "0".into(),
+        _ if size < 0.005 => "<0.01".into(),
+        _ if size < 9.995 => format!("{value:.2}"),
+        _ if size < 99.95 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// A factor (PUE, g/kWh) as it was given, without the digits that a float adds.
+#[must_use]
+pub fn factor(value: f64) -> String {
+    let rounded = format!("{value:.3}");
+    rounded
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+/// A share in percent, rounded so that neither nothing nor all is said of a part.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.5 {
+        "<1\u{a0}%".into()
+    } else if (99.5..100.0).contains(&percent) {
+        ">99\u{a0}%".into()
+    } else {
+        format!("{percent:.0}\u{a0}%")
+    }
+}
+
+/// A span of time in its two largest units, in one line.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..60 => format!("{seconds}\u{a0}s"),
+        60..3600 => format!("{minutes}\u{a0}min\u{a0}{}\u{a0}s", seconds % 60),
+        3600..86400 => format!("{hours}\u{a0}h\u{a0}{}\u{a0}min", minutes % 60),
+        _ => format!("{days}\u{a0}d\u{a0}{}\u{a0}h", hours % 24),
+    }
+}
+
+/// A moment to the second, in UTC: the reader's zone is not known here.
+#[must_use]
+pub fn wall(moment: Moment) -> Markup {
+    let machine = moment.wall.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let people = moment.wall.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    html! { time datetime=(machine) { (people) } }
+}
+
+/// "1 sensor", "2 sensors".
+#[must_use]
+pub fn count(number: usize, one: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(figure: Option<Figure>) -> String {
+        or_unknown(figure).into_string().replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn the_unit_fits_the_number() {
+        for (value, expected) in [
+            (0.0, "0 W"),
+            (1e-9, "&lt;0.01 mW"),
+            (0.85, "850 mW"),
+            (5.0, "5.00 W"),
+            (9.996, "10.0 W"),
+            (412.4, "412 W"),
+            (999.4, "999 W"),
+            (999.6, "1.00 kW"),
+            (5432.0, "5.43 kW"),
+            (2.5e9, "2500 MW"),
+        ] {
+            assert_eq!(shown(watts(Watts(value))), expected, "{value}");
+        }
+        assert_eq!(shown(watt_hours(Joules(3.6e6))), "1.00 kWh");
+        assert_eq!(shown(watt_hours(Joules(1800.0))), "500 mWh");
+        assert_eq!(shown(joules(Joules(4.43e7))), "44.3 MJ");
+        assert_eq!(shown(grams(Grams(1234.0))), "1.23 kg");
+        assert_eq!(shown(grams_per_hour(GramsPerSecond(0.1))), "360 g/h");
+        assert_eq!(shown(bytes(9_800_000)), "9.80 MB");
+        assert_eq!(shown(brief(Duration::from_micros(85))), "85.0 µs");
+    }
+
+    #[test]
+    fn what_is_no_number_is_unknown() {
+        for value in [f64::NAN, f64::INFINITY] {
+            assert!(shown(watts(Watts(value))).contains("unknown"));
+        }
+    }
+
+    #[test]
+    fn factors_are_as_given() {
+        assert_eq!(
+            [380.0, 1.3, 0.1 + 0.2, 1.0].map(factor),
+            ["380", "1.3", "0.3", "1"]
+        );
+    }
+
+    #[test]
+    fn a_part_is_neither_nothing_nor_all() {
+        let shown = |share| percent(share).replace('\u{a0}', " ");
+        assert_eq!(
+            [0.0, 0.001, 0.5, 0.999, 1.0].map(shown),
+            ["0 %", "<1 %", "50 %", ">99 %", "100 %"]
+        );
+    }
+
+    #[test]
+    fn spans_have_two_units() {
+        let shown = |seconds| span(Duration::from_secs(seconds)).replace('\u{a0}', " ");
+        assert_eq!(
+            [5, 65, 3720, 100_000].map(shown),
+            ["5 s", "1 min 5 s", "1 h 2 min", "1 d 3 h"]
+        );
+    }
+}
