@@ -2,4 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod books;
+mod golden;
+mod machine;
+mod pages;
 mod repo;
