@@ -3,6 +3,7 @@
 
 mod books;
 mod health;
+mod models;
 mod report;
 
 use crate::carbon::{Factor, Timeline};
@@ -15,6 +16,7 @@ use crate::snapshot::{Grid, Pue, Snapshot};
 use crate::state::State;
 pub use books::Books;
 use health::Health;
+use models::Share;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +136,15 @@ impl Engine {
             return;
         };
         let reader = health.answered(batch);
+        let models = Share::of(
+            &batch.readings.good,
+            &reader,
+            batch.at,
+            &self.node,
+            &self.ledger,
+        );
         for reading in &batch.readings.good {
+            let reading = &*models.cut(reading);
             let (entry, event) = self.ledger.record(&reader, reading, batch.at);
             health.count(event);
             let part = &reading.source.part;

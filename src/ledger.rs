@@ -7,12 +7,14 @@
 
 mod counter;
 mod history;
+mod saved;
 
 use crate::clock::Moment;
-use crate::sensor::{About, Kind, Part, Reading, Source, Value};
+use crate::sensor::{Kind, Part, Reading, Source, Value};
 use crate::units::{Joules, Watts};
 use counter::{Baseline, Dial, Step};
 use history::History;
+pub use saved::Saved;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -353,55 +355,13 @@ pub struct Ledger {
     accounts: BTreeMap<Part, Account>,
 }
 
-/// An account as it is kept over a restart.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Saved {
-    part: Part,
-    sensor: Arc<str>,
-    method: Method,
-    joules: Joules,
-    last: Last,
-    whole_since: Duration,
-}
-
-impl Saved {
-    /// The account as it goes on: silent until its part is read again.
-    fn account(self, now: Moment) -> Account {
-        let at = self.last.at();
-        Account {
-            source: Arc::new(Source {
-                part: self.part,
-                about: About::default(),
-                ceiling: Watts::ZERO,
-                holds: &[],
-            }),
-            reader: Reader {
-                name: self.sensor,
-                rank: usize::MAX,
-                patience: Duration::ZERO,
-            },
-            method: self.method,
-            joules: self.joules,
-            watts: None,
-            utilization: None,
-            power_limit: None,
-            seen: at,
-            last: self.last,
-            suspect: None,
-            whole_since: self.whole_since,
-            awaited: Some(now),
-            history: History::starting(at, self.joules),
-        }
-    }
-}
-
 impl Ledger {
     /// Goes on, from `now`, with the books of an earlier process of the same boot.
     #[must_use]
     pub fn restore(saved: Vec<Saved>, now: Moment) -> Self {
         let accounts = saved
             .into_iter()
-            .map(|s| (s.part.clone(), s.account(now)))
+            .map(|s| (s.part().clone(), s.account(now)))
             .collect();
         Self { accounts }
     }
@@ -419,14 +379,19 @@ impl Ledger {
 
     /// What must be kept for [`Ledger::restore`].
     pub fn save(&self) -> impl Iterator<Item = Saved> {
-        self.accounts.iter().map(|(part, account)| Saved {
-            part: part.clone(),
-            sensor: Arc::clone(&account.reader.name),
-            method: account.method,
-            joules: account.joules,
-            last: account.last,
-            whole_since: account.whole_since,
-        })
+        self.accounts
+            .iter()
+            .map(|(part, account)| Saved::of(part, account))
+    }
+
+    /// Whether the part is this reader's to book: no more trusted one has it, under this name or
+    /// another.
+    #[must_use]
+    pub fn listens_to(&self, reader: &Reader, part: &Part, at: Moment) -> bool {
+        let kept = self.accounts.get(part).is_some_and(|account| {
+            account.reader.name != reader.name && account.is_kept_from(reader.rank, at)
+        });
+        !kept && !self.is_read_better(reader, part, at)
     }
 
     /// Books one reading. The entry is there where energy was booked, if only 0.
@@ -437,7 +402,7 @@ impl Ledger {
         at: Moment,
     ) -> (Option<Entry>, Event) {
         let part = &reading.source.part;
-        if self.is_read_better(reader, part, at) {
+        if !self.listens_to(reader, part, at) {
             return (None, Event::Ignored);
         }
         let Some(account) = self.accounts.get_mut(part) else {
@@ -452,9 +417,6 @@ impl Ledger {
             return (None, Event::Ignored);
         }
         if account.reader.name != reader.name {
-            if account.is_kept_from(reader.rank, at) {
-                return (None, Event::Ignored);
-            }
             if !reading.is_plausible() {
                 return (None, Event::Refused);
             }

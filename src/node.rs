@@ -7,7 +7,7 @@
 //! debt is paid before `other` grows again; a debt that never ends is a meter that reads too little.
 
 use crate::clock::Moment;
-use crate::ledger::{Account, Ledger};
+use crate::ledger::{Account, Ledger, Method};
 use crate::sensor::{MeterClass, Part, Scope};
 use crate::units::{Joules, Watts};
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,24 @@ impl Node {
     #[must_use]
     pub fn short_windows(&self) -> u64 {
         self.short
+    }
+
+    /// What the meter in force leaves for parts that no sensor measures: its power, less that of the
+    /// measured devices, less what is owed to it, spread over the longest debt. `None` where no meter
+    /// is in force, or its power is not known.
+    #[must_use]
+    pub fn left_for_models(&self, ledger: &Ledger, now: Moment) -> Option<Watts> {
+        let speaking = |account: &Account| account.watts.filter(|_| account.is_live(now));
+        let meter = meters(ledger, self.class?)
+            .map(speaking)
+            .sum::<Option<Watts>>()?;
+        let measured: Watts = ledger
+            .devices()
+            .filter(|(_, _, account)| account.method != Method::Modelled)
+            .filter_map(|(_, _, account)| speaking(account))
+            .sum();
+        let owed = self.debt.over(LONGEST_DEBT).unwrap_or(Watts::ZERO);
+        Some((meter - measured - owed).max(Watts::ZERO))
     }
 
     /// Compares meter and devices as far as both have been read.

@@ -363,6 +363,56 @@ fn the_meter_closes_the_books_of_the_node() {
 }
 
 #[test]
+fn models_take_what_the_meter_leaves() {
+    let mut engine = engine(None);
+    let mut snapshot = engine.tick(at(0.0));
+    for second in 0..101 {
+        let now = f64::from(second);
+        let psys = Part::Meter {
+            id: "psys".into(),
+            scope: Scope::Node(MeterClass::Psys),
+        };
+        let good = vec![
+            counted("package-0", 6.0 * now),
+            reading(
+                psys,
+                Value::Power(Watts(if second < 50 { 10.0 } else { 40.0 })),
+            ),
+        ];
+        engine.apply(&batch("rapl", now, good, vec![]));
+        let modelled = vec![
+            reading(part("dram-0"), Value::Modelled(Watts(12.0))),
+            // Measured by another: it takes nothing from what is left.
+            reading(part("package-0"), Value::Modelled(Watts(500.0))),
+        ];
+        engine.apply(&batch("model", now, modelled, vec![]));
+        snapshot = engine.tick(at(now));
+        if second == 49 {
+            assert!(
+                near(snapshot.node.watts.unwrap().0, 10.0),
+                "{:?}",
+                snapshot.node.watts
+            );
+            let [memory, package, other] = &snapshot.devices[..] else {
+                panic!("three devices")
+            };
+            assert!(near(memory.watts.unwrap().0, 4.0) && near(package.watts.unwrap().0, 6.0));
+            assert!(near(other.watts.unwrap().0, 0.0));
+        }
+    }
+    let metered = snapshot.meters[0].joules.0;
+    assert!(
+        (snapshot.node.joules.unwrap().0 - metered).abs() < 12.0,
+        "but for the first second"
+    );
+    assert!(
+        near(snapshot.devices[0].watts.unwrap().0, 12.0),
+        "all of it, where there is room"
+    );
+    assert!(near(snapshot.node.watts.unwrap().0, 40.0));
+}
+
+#[test]
 fn a_restart_goes_on_where_the_books_ended() {
     let mut before = engine(Some(3600.0));
     let last = run(&mut before, 0..11);

@@ -2,6 +2,7 @@ mod steps;
 mod trust;
 
 use super::*;
+use crate::sensor::About;
 
 const RAPL_RANGE: u64 = 262_143_328_850;
 const MICRO: f64 = 1e-6;

@@ -37,6 +37,8 @@ struct Spec {
     shadowed: bool,
     /// A part of it is read as a domain.
     domain: bool,
+    /// A model gets no more than the meters leave, if there are any.
+    limited: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             ceiling,
             shadowed: shadowed && matches!(how, How::Counter { .. }),
             domain,
+            limited: false,
         }
     })
 }
@@ -201,7 +204,7 @@ impl Device {
         self.seen = None;
         self.strange = false;
         (self.joules, self.grams, self.slack) = (0.0, 0.0, 0.0);
-        self.exact = !self.spec.shadowed;
+        self.exact = !self.spec.shadowed && !self.spec.limited;
     }
 }
 
@@ -298,7 +301,10 @@ impl World {
             boot: Duration::from_secs(1000),
             wall: "2026-01-01T00:00:00Z".parse().unwrap(),
         };
+        let metered = !meters.is_empty();
         let devices = specs.into_iter().enumerate().map(|(index, spec)| {
+            let limited = metered && spec.how == How::Modelled;
+            let spec = Spec { limited, ..spec };
             let part = Part::Device {
                 id: format!("d{index}").into(),
                 kind: Kind::Cpu,
@@ -316,7 +322,7 @@ impl World {
                 strange: false,
                 joules: 0.0,
                 grams: 0.0,
-                exact: !spec.shadowed,
+                exact: !spec.shadowed && !spec.limited,
                 slack: 0.0,
                 spec,
             }
