@@ -4,15 +4,21 @@
 //! here, `promtool check web-config` accepts too; where that tool accepts what cannot mean what its
 //! author hoped (a client CA without verification, TLS settings without a certificate), this refuses.
 
+mod names;
+mod values;
+
+pub use names::{Cipher, ClientAuth, Curve, Version};
+
 use crate::config::explain::explain;
 use hyper::header::{HeaderName, HeaderValue};
+use names::{ContentTypeOptions, FrameOptions};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use values::{Filled, GoDuration, Unique, Value};
 
 /// Highest accepted bcrypt cost: about ten seconds a check, beyond which a scrape times out.
 const MAX_COST: u32 = 16;
@@ -157,111 +163,6 @@ pub struct Rate {
     pub burst: u32,
 }
 
-macro_rules! names {
-    ($(#[$about:meta])* $type:ident, $what:literal, $($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-        #[serde(try_from = "String")]
-        pub enum $type { $($(#[$doc])* $variant),+ }
-
-        impl $type {
-            /// Its name in the file.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-        }
-
-        impl TryFrom<String> for $type {
-            type Error = String;
-            fn try_from(name: String) -> Result<Self, String> {
-                match name.as_str() {
-                    $($name => Ok(Self::$variant),)+
-                    _ => Err(format!(
-                        concat!("unknown ", $what, " `{}`, expected one of {}"),
-                        name.escape_debug(),
-                        [$(concat!("`", $name, "`")),+].join(", "),
-                    )),
-                }
-            }
-        }
-    };
-}
-
-names! {
-    /// `client_auth_type`: what is asked of clients.
-    ClientAuth, "client_auth_type",
-    /// No certificate.
-    NoClientCert = "NoClientCert",
-    /// A certificate may come; nobody checks who signed it.
-    RequestClientCert = "RequestClientCert",
-    /// A certificate must come; nobody checks who signed it.
-    RequireAnyClientCert = "RequireAnyClientCert",
-    /// The older name of the same.
-    RequireClientCert = "RequireClientCert",
-    /// A certificate that comes must be signed by the client CA.
-    VerifyClientCertIfGiven = "VerifyClientCertIfGiven",
-    /// A certificate signed by the client CA must come.
-    RequireAndVerifyClientCert = "RequireAndVerifyClientCert",
-}
-
-names! {
-    /// A version of TLS.
-    Version, "TLS version",
-    /// 1.0, no longer spoken.
-    Tls10 = "TLS10",
-    /// 1.1, no longer spoken.
-    Tls11 = "TLS11",
-    /// 1.2.
-    Tls12 = "TLS12",
-    /// 1.3.
-    Tls13 = "TLS13",
-}
-
-names! {
-    /// A cipher suite by Go's name of it.
-    Cipher, "cipher suite",
-    /// TLS 1.3; not configurable, always on.
-    Aes128Sha256 = "TLS_AES_128_GCM_SHA256",
-    /// TLS 1.3; not configurable, always on.
-    Aes256Sha384 = "TLS_AES_256_GCM_SHA384",
-    /// TLS 1.3; not configurable, always on.
-    Chacha20Sha256 = "TLS_CHACHA20_POLY1305_SHA256",
-    /// TLS 1.2.
-    EcdsaAes128 = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    /// TLS 1.2.
-    EcdsaAes256 = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    /// TLS 1.2.
-    EcdsaChacha20 = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    /// TLS 1.2.
-    RsaAes128 = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    /// TLS 1.2.
-    RsaAes256 = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    /// TLS 1.2.
-    RsaChacha20 = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-    /// CBC mode, not spoken here.
-    EcdsaAes128Cbc = "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-    /// CBC mode, not spoken here.
-    EcdsaAes256Cbc = "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-    /// CBC mode, not spoken here.
-    RsaAes128Cbc = "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-    /// CBC mode, not spoken here.
-    RsaAes256Cbc = "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-}
-
-names! {
-    /// A group of the key exchange.
-    Curve, "curve",
-    /// NIST P-256.
-    P256 = "CurveP256",
-    /// NIST P-384.
-    P384 = "CurveP384",
-    /// NIST P-521, not spoken here.
-    P521 = "CurveP521",
-    /// Curve25519.
-    X25519 = "X25519",
-}
-
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 struct Root {
@@ -312,147 +213,11 @@ struct Headers {
     strict_transport_security: Option<Value>,
 }
 
-names! {
-    /// `X-Frame-Options`.
-    FrameOptions, "value",
-    /// In no frame.
-    Deny = "deny",
-    /// In frames of the same origin.
-    SameOrigin = "sameorigin",
-}
-
-names! {
-    /// `X-Content-Type-Options`.
-    ContentTypeOptions, "value",
-    /// The content type is to be believed.
-    NoSniff = "nosniff",
-}
-
 #[derive(Deserialize, Default)]
 #[serde(default, deny_unknown_fields)]
 struct RateSection {
     interval: Option<GoDuration>,
     burst: Option<u32>,
-}
-
-/// A string that is not empty: an empty one would count as absent, which is seldom meant.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Filled(String);
-
-impl TryFrom<String> for Filled {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() {
-            Err("is empty; leave the key out instead")
-        } else {
-            Ok(Self(text))
-        }
-    }
-}
-
-/// What can stand in an HTTP header.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Value(HeaderValue);
-
-impl TryFrom<String> for Value {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        HeaderValue::from_str(text.trim())
-            .map(Self)
-            .map_err(|_| "has characters that cannot stand in an HTTP header")
-    }
-}
-
-/// A map that no key enters twice.
-struct Unique<T>(BTreeMap<String, T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = Unique<T>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a map of names to bcrypt hashes")
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Unique<T>, M::Error> {
-                let mut entries = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, T>()? {
-                    if key.is_empty() || key.contains(':') {
-                        return Err(M::Error::custom(format!(
-                            "{key:?} cannot be a user: basic authentication ends the name at a colon"
-                        )));
-                    }
-                    if entries.contains_key(&key) {
-                        return Err(M::Error::custom(format!("{key:?} is there twice")));
-                    }
-                    entries.insert(key, value);
-                }
-                Ok(Unique(entries))
-            }
-        }
-        deserializer.deserialize_map(Entries(std::marker::PhantomData))
-    }
-}
-
-/// A duration as Go writes it: `1s`, `1m30s`, `500ms`, `1.5h`, `0`.
-struct GoDuration(Duration);
-
-impl<'de> Deserialize<'de> for GoDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = GoDuration;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a duration with its unit, such as `1s` or `500ms`")
-            }
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<GoDuration, E> {
-                match number {
-                    0 => Ok(GoDuration(Duration::ZERO)),
-                    _ => Err(E::invalid_value(
-                        serde::de::Unexpected::Unsigned(number),
-                        &self,
-                    )),
-                }
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<GoDuration, E> {
-                duration(text)
-                    .map(GoDuration)
-                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Text)
-    }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut seconds = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let unit = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest.get(..unit)?.parse().ok()?;
-        rest = rest.get(unit..)?;
-        let end = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        seconds += number
-            * match rest.get(..end)? {
-                "ns" => 1e-9,
-                "us" | "µs" | "μs" => 1e-6,
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                _ => return None,
-            };
-        rest = rest.get(end..)?;
-    }
-    // Go holds durations as nanoseconds in 63 bits: 292 years. A day is long enough here.
-    (!text.is_empty() && seconds <= 86_400.0).then(|| Duration::from_secs_f64(seconds))
 }
 
 /// The web configuration in `text`, which stands in the file `path`: the path is for messages, and

@@ -1,3 +1,4 @@
+use super::values::duration;
 use super::*;
 use proptest::prelude::*;
 
