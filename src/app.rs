@@ -7,9 +7,10 @@ use crate::ledger::Method;
 use crate::process;
 use crate::sampler::Samplers;
 use crate::setup::Setup;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Device, Snapshot};
 use crate::state::{StateError, Store};
 use crate::web::{self, Site};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
@@ -272,24 +273,42 @@ async fn renewed(
     Ok((config, setup))
 }
 
-/// Tells the log and systemd, once, when the first figures are there and what they rest on.
+/// Tells systemd, once, that the first figures are there; and the log what they rest on, whenever a
+/// device appears or its joules are had in another way.
 async fn announce(mut latest: watch::Receiver<Arc<Snapshot>>) {
-    if latest.wait_for(|snapshot| snapshot.ready).await.is_ok() {
-        let snapshot = Arc::clone(&latest.borrow());
+    if latest.wait_for(|snapshot| snapshot.ready).await.is_err() {
+        return std::future::pending().await;
+    }
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        warn!("systemd cannot be told that the service is ready: {error}");
+    }
+    let mut told = BTreeMap::new();
+    latest
+        .borrow()
+        .notes
+        .iter()
+        .for_each(|note| warn!("{note}"));
+    loop {
+        let snapshot = Arc::clone(&latest.borrow_and_update());
         for device in &snapshot.devices {
-            let (id, sensor, method) = (&device.id, &device.sensor, device.method.label());
-            match device.method {
-                Method::Modelled => warn!(
-                    device = %id, %sensor, method,
-                    "modelled, not measured: no sensor of this device can be read; see `gramwatt doctor`"
-                ),
-                _ => info!(device = %id, %sensor, method, "measured"),
+            if told.get(&device.id) != Some(&device.method) {
+                told.insert(Arc::clone(&device.id), device.method);
+                tell(device);
             }
         }
-        snapshot.notes.iter().for_each(|note| warn!("{note}"));
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            warn!("systemd cannot be told that the service is ready: {error}");
+        if latest.changed().await.is_err() {
+            return std::future::pending().await;
         }
     }
-    std::future::pending().await
+}
+
+fn tell(device: &Device) {
+    let (id, sensor, method) = (&device.id, &device.sensor, device.method.label());
+    match device.method {
+        Method::Modelled => warn!(
+            device = %id, %sensor, method,
+            "modelled, not measured: no sensor of this device can be read; see `gramwatt doctor`"
+        ),
+        _ => info!(device = %id, %sensor, method, "measured"),
+    }
 }

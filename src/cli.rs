@@ -97,6 +97,9 @@ struct Flags {
     /// Average intensity of the grid, in g CO2e/kWh.
     #[arg(long = "grid.intensity", value_name = "GRAMS", value_parser = checked::<Intensity>, global = true)]
     intensity: Option<Intensity>,
+    /// Name of the machine on its status page [default: what the kernel calls it].
+    #[arg(long = "node.name", value_name = "NAME", global = true)]
+    node_name: Option<String>,
     /// Facility power / IT power, at least 1.
     #[arg(long = "node.pue", value_name = "RATIO", value_parser = checked::<Pue>, global = true)]
     pue: Option<Pue>,
@@ -243,6 +246,7 @@ impl Flags {
             &mut config.web.config_file,
         );
         put(&self.state.clone().map(Some), &mut config.state.directory);
+        put(&self.node_name.clone().map(Some), &mut config.node.name);
         put(&self.intensity.map(Some), &mut config.grid.intensity);
         put(&self.pue.map(Some), &mut config.node.pue);
         if self.zone.is_some() {

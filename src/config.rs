@@ -43,6 +43,8 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
+    /// Name of the machine on its status page. Unset: what the kernel calls it.
+    pub name: Option<String>,
     /// Power usage effectiveness, facility power / IT power, 1 to 10. Unset: that of the cloud region
     /// where one is given, else 1, and the page says "PUE not set".
     pub pue: Option<Pue>,

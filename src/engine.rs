@@ -72,6 +72,8 @@ pub struct Settings {
     pub meter: Choice,
     /// What it took to make the devices.
     pub making: Making,
+    /// The machine's name, for people.
+    pub host: Arc<str>,
     /// Whether the hardware is synthetic.
     pub demo: bool,
     /// What the operator should know.

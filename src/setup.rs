@@ -35,6 +35,7 @@ impl Setup {
                 pue: place.pue,
                 meter: config.node.meter.into(),
                 making: config.embodied.clone(),
+                host: host(config),
                 demo: config.demo,
             },
             seats: Vec::new(),
@@ -73,6 +74,15 @@ impl Setup {
             self.sensors.push((sensor, interval));
         }
     }
+}
+
+/// The machine's name: the operator's, or the kernel's.
+fn host(config: &Config) -> Arc<str> {
+    if let Some(name) = &config.node.name {
+        return name.as_str().into();
+    }
+    let name = std::fs::read_to_string(config.path.procfs.join("sys/kernel/hostname"));
+    name.unwrap_or_default().trim().into()
 }
 
 /// What the operator should know of this configuration, in words.

@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub since: Option<Moment>,
     /// Whether every sensor has spoken once, or has had its time to.
     pub ready: bool,
+    /// The machine's name, for people; empty where nobody knows.
+    pub host: Arc<str>,
     /// Whether the hardware is synthetic.
     pub demo: bool,
     /// Devices, `other` included, in a stable order.

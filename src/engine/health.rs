@@ -53,36 +53,37 @@ impl Health {
         reader
     }
 
+    /// Keeps what is wrong now; logs what is wrong anew, or in need of another mend, and what is well.
     fn compare(&mut self, sensor: &str, bad: &[Fault]) {
-        let same = bad.len().min(MOST_FAULTS) == self.faults.len()
-            && bad
-                .iter()
-                .zip(self.faults.iter())
-                .all(|(b, t)| b.place == t.place);
-        if same {
-            return;
-        }
-        for fault in bad.iter().take(MOST_FAULTS) {
-            if !self
-                .faults
-                .iter()
-                .any(|trouble| trouble.place == fault.place)
-            {
-                let Fault { place, cause, mend } = fault;
-                warn!(sensor, place, error = %cause, mend, "cannot read");
-            }
-        }
-        for trouble in self.faults.iter() {
-            if !bad.iter().any(|fault| fault.place == trouble.place) {
-                info!(sensor, place = trouble.place, "no longer failing");
-            }
-        }
         let trouble = |fault: &Fault| Trouble {
             place: fault.place.clone(),
             message: fault.cause.to_string(),
             mend: fault.mend.clone(),
         };
-        self.faults = bad.iter().take(MOST_FAULTS).map(trouble).collect();
+        let now: Vec<Trouble> = bad.iter().take(MOST_FAULTS).map(trouble).collect();
+        if *now == *self.faults {
+            return;
+        }
+        let alike = |a: &Trouble, b: &Trouble| a.place == b.place && a.mend == b.mend;
+        for new in now
+            .iter()
+            .filter(|t| !self.faults.iter().any(|old| alike(t, old)))
+        {
+            let Trouble {
+                place,
+                message,
+                mend,
+            } = new;
+            warn!(sensor, place, error = message, mend, "cannot read");
+        }
+        for old in self
+            .faults
+            .iter()
+            .filter(|t| !now.iter().any(|new| new.place == t.place))
+        {
+            info!(sensor, place = old.place, "no longer failing");
+        }
+        self.faults = now.into();
     }
 
     pub(super) fn count(&mut self, event: Event) {

@@ -26,6 +26,7 @@ impl Engine {
             at: Some(now),
             since: Some(self.since),
             ready,
+            host: Arc::clone(&self.settings.host),
             demo: self.settings.demo,
             domains: self.domains(),
             meters: self.meters(now),

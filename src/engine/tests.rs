@@ -31,6 +31,7 @@ fn settings(intensity: Option<f64>) -> Settings {
         pue: Pue::default(),
         meter: Choice::Auto,
         making: serde_yaml::from_str(&format!("kilograms: {{{MAKING}}}")).unwrap(),
+        host: "".into(),
         demo: false,
         notes: Vec::new(),
     }

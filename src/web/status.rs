@@ -35,8 +35,8 @@ pub struct View<'a> {
 pub fn render(snapshot: &Snapshot, view: View<'_>) -> String {
     let power = snapshot.node.watts.and_then(format::watts);
     let title = power.map_or_else(
-        || "Gramwatt".into(),
-        |p| format!("{} {} · Gramwatt", p.number, p.unit),
+        || name(snapshot).to_owned(),
+        |p| format!("{} {} · {}", p.number, p.unit, name(snapshot)),
     );
     let page = html! {
         (DOCTYPE)
@@ -76,13 +76,21 @@ pub fn render(snapshot: &Snapshot, view: View<'_>) -> String {
     page.into_string()
 }
 
+/// What the page is about: the machine by its name, where it has one.
+fn name(snapshot: &Snapshot) -> &str {
+    if snapshot.host.is_empty() {
+        return "Gramwatt";
+    }
+    &snapshot.host
+}
+
 fn header(snapshot: &Snapshot, live: bool) -> Markup {
     html! {
         header {
-            h1 { "Gramwatt" }
+            h1 { (name(snapshot)) }
             p {
                 @match snapshot.at {
-                    Some(at) => { "This node at " (format::wall(at)) },
+                    Some(at) => { "Gramwatt at " (format::wall(at)) },
                     None => "No sample yet",
                 }
                 " · "

@@ -255,6 +255,7 @@ fn settings(factor: Factor) -> Settings {
         },
         meter: Choice::Auto,
         making: serde_yaml::from_str::<Making>("kilograms: {d0: 20, d1: 150}").unwrap(),
+        host: "".into(),
         demo: false,
         notes: Vec::new(),
     }

@@ -161,6 +161,7 @@ fn hostile() -> Snapshot {
         mend: text(),
     };
     Snapshot {
+        host: shared(),
         devices: vec![Device {
             id: shared(),
             sensor: shared(),
