@@ -26,10 +26,22 @@ fn main() -> ExitCode {
     match dispatch(&cli) {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "gramwatt: {error:#}");
+            let _ = writeln!(io::stderr(), "gramwatt: {}", told(&error));
             ExitCode::from(BAD_INPUT)
         }
     }
+}
+
+/// An error and its causes, each said once: some errors of ours tell their cause in their own words.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| {
+        let cause = cause.to_string();
+        match told.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => told,
+            said => format!("{said}: {cause}"),
+        }
+    })
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
