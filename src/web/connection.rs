@@ -128,7 +128,12 @@ async fn one(
 ) {
     let service = service_fn(|request| {
         let (shared, ticket) = (Arc::clone(shared), progress.request());
-        async move { Ok::<_, Infallible>(answer(&shared, peer, &request, ticket).await) }
+        async move {
+            // One request a turn: a client that sends a thousand at once does not keep waiting who
+            // sends one.
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(answer(&shared, peer, &request, ticket).await)
+        }
     });
     let stream = TokioIo::new(Observed::new(stream, Arc::clone(progress), false));
     let connection = http1::Builder::new()
