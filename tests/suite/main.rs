@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
 mod books;
+mod cli;
 mod golden;
 mod machine;
+mod moving;
 mod pages;
+mod program;
+mod prometheus;
 mod repo;
+mod wedged;
