@@ -60,10 +60,7 @@ impl Machine {
         let zone = format!("sys/class/powercap/{address}");
         self.write(&format!("{zone}/name"), format!("{name}\n"));
         self.write(&format!("{zone}/energy_uj"), counter(energy));
-        self.write(
-            &format!("{zone}/max_energy_range_uj"),
-            format!("{RANGE}\n"),
-        );
+        self.write(&format!("{zone}/max_energy_range_uj"), format!("{RANGE}\n"));
         self.write(
             &format!("{zone}/constraint_0_power_limit_uw"),
             "205000000\n",
