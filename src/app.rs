@@ -127,7 +127,6 @@ fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, State
     match Store::open(&config.books_directory(), &config.path.procfs) {
         Ok(store) => Ok(Some(store)),
         Err(error @ StateError::Unwritable { .. }) if !given => {
-            warn!("{error}");
             setup.settings.notes.push(error.to_string().into());
             Ok(None)
         }

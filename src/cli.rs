@@ -163,10 +163,13 @@ impl Cli {
                 let off = format!("no-sensor.{}", family.name);
                 command
                     .arg(
-                        switch(on.clone(), format!("Read {}", family.summary))
-                            .overrides_with(off.clone()),
+                        switch(
+                            on.clone(),
+                            format!("Use {}: {}", family.name, family.summary),
+                        )
+                        .overrides_with(off.clone()),
                     )
-                    .arg(switch(off, "Do not".into()).overrides_with(on))
+                    .arg(switch(off, format!("Do not use {}", family.name)).overrides_with(on))
             },
         )
     }

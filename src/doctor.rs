@@ -80,6 +80,6 @@ fn books(config: &Config) -> (String, bool) {
             ),
             true,
         ),
-        Err(error) => (format!("books    UNREADABLE {error}"), false),
+        Err(error) => (format!("books    UNWRITABLE {error}"), false),
     }
 }

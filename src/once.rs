@@ -11,9 +11,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+/// What tells a mean since the last read (the model's load) needs a read to start from: one is made and
+/// thrown away, this long before the first that counts.
+const WARM_UP: Duration = Duration::from_millis(100);
+
 /// Measures for `time`: reads every sensor at the start, at its own pace, and at the end.
 #[must_use]
 pub fn measure(mut setup: Setup, time: Duration) -> Arc<Snapshot> {
+    for (sensor, _) in &mut setup.sensors {
+        drop(sensor.read());
+    }
+    thread::sleep(WARM_UP);
     let mut engine = Engine::new(setup.settings, &setup.seats, None, clock::now());
     let pace = setup
         .seats

@@ -13,9 +13,10 @@ const ZONES: [(&str, &str, u64); 4] = [
     ("intel-rapl:1:0", "dram", 50_000_000_000),
 ];
 
-/// Writes the tree into a folder of its own.
+/// Writes the tree into a folder of its own, in memory, where sysfs and the state directory are on a
+/// real machine too.
 pub fn build() -> io::Result<TempDir> {
-    let root = tempfile::tempdir()?;
+    let root = tempfile::tempdir_in("/dev/shm")?;
     let put = |path: &str, text: &str| {
         let path = root.path().join(path);
         fs::create_dir_all(path.parent().unwrap_or(root.path()))?;

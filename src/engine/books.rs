@@ -30,6 +30,10 @@ pub(super) struct Page {
     /// What its making adds every second; from the configuration, so not kept.
     #[serde(skip)]
     making: Option<GramsPerSecond>,
+    /// Models and sizes that the tables were asked for in vain: they are not asked again, for they are
+    /// long, and readings come every second.
+    #[serde(skip)]
+    unknown: Vec<(String, Option<u64>)>,
 }
 
 /// The node's sums.
@@ -56,12 +60,17 @@ impl Books {
     ) {
         self.node.joules.get_or_insert(Joules::ZERO);
         let page = self.devices.entry(Arc::clone(id)).or_default();
-        if page.making.is_none() {
-            page.making = making.rate(id, kind, about);
-            if page.making.is_some() {
-                page.embodied.get_or_insert(Grams::ZERO);
-                page.aged.get_or_insert(at);
-            }
+        let asked =
+            |(model, bytes): &(String, _)| (model, bytes) == (&about.model, &about.memory_bytes);
+        if page.making.is_some() || page.unknown.iter().any(asked) {
+            return;
+        }
+        page.making = making.rate(id, kind, about);
+        if page.making.is_some() {
+            page.embodied.get_or_insert(Grams::ZERO);
+            page.aged.get_or_insert(at);
+        } else {
+            page.unknown.push((about.model.clone(), about.memory_bytes));
         }
     }
 
@@ -121,6 +130,7 @@ impl Books {
     pub(super) fn price(&mut self, making: &Making, ledger: &Ledger, at: Duration) {
         for page in self.devices.values_mut() {
             page.making = None;
+            page.unknown.clear();
             page.aged = page.aged.filter(|_| making.enabled);
         }
         for (id, kind, account) in ledger.devices().filter(|(_, _, a)| !a.is_awaited()) {

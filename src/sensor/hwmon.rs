@@ -21,7 +21,7 @@ use std::io;
 
 /// One line for `doctor` and the reference.
 pub const SUMMARY: &str =
-    "power and energy sensors of hwmon: AMD and Grace sockets, Intel GPUs, Jetson rails, ACPI meters";
+    "Power and energy sensors of hwmon: AMD and Grace sockets, Intel GPUs, Jetson rails, ACPI meters";
 
 /// `sensors.hwmon`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

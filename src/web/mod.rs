@@ -122,7 +122,14 @@ pub async fn serve_within(
         places: Arc::new(Semaphore::new(places)),
         table: Table::default(),
     });
-    let listeners: Vec<TcpListener> = listeners.into_iter().map(adopt).collect::<Result<_, _>>()?;
+    let scheme = match shared.access.now().tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    let listeners: Vec<TcpListener> = listeners
+        .into_iter()
+        .map(|listener| adopt(listener, scheme))
+        .collect::<Result<_, _>>()?;
     let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tokio::select! {
@@ -146,11 +153,21 @@ pub async fn serve_within(
     Ok(())
 }
 
-fn adopt(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+fn adopt(listener: std::net::TcpListener, scheme: &str) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let address = listener.local_addr()?;
+    let url = url(scheme, address);
+    tracing::info!(%address, url, "listening");
     Ok(listener)
+}
+
+/// What a person on this machine types into a browser.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        return format!("{scheme}://localhost:{}/", address.port());
+    }
+    format!("{scheme}://{address}/")
 }
 
 /// Looks at the web configuration every now and then, for ever.
