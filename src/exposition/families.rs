@@ -8,7 +8,7 @@ mod node;
 
 use crate::snapshot::Snapshot;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -84,13 +84,21 @@ impl Family {
             };
             result = result.and_then(|()| match self.kind {
                 Kind::Info => metric.encode_info(&labels),
-                Kind::Gauge => metric.encode_family(&labels)?.encode_gauge(&value),
-                Kind::Counter => metric
-                    .encode_family(&labels)?
-                    .encode_counter::<NoLabelSet, _, u64>(&value, None),
+                // An empty set of labels would be written as braces with nothing between them.
+                _ if values.is_empty() => self.value(&mut metric, value),
+                _ => self.value(&mut metric.encode_family(&labels)?, value),
             });
         });
         result
+    }
+}
+
+impl Family {
+    fn value(&self, metric: &mut MetricEncoder<'_>, value: f64) -> Result<(), fmt::Error> {
+        match self.kind {
+            Kind::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
+            _ => metric.encode_gauge(&value),
+        }
     }
 }
 
