@@ -109,6 +109,9 @@ struct Flags {
     /// How often sensors are read, 100ms to 1m [default: 1s].
     #[arg(long = "sensors.interval", value_name = "TIME", value_parser = interval, global = true)]
     interval: Option<Interval>,
+    /// The NVIDIA driver's library, a name or a path [default: libnvidia-ml.so.1].
+    #[arg(long = "sensor.nvml.library", value_name = "SO", global = true)]
+    nvml_library: Option<PathBuf>,
     /// Serve a synthetic two-socket, eight-GPU node instead of this machine.
     #[arg(long, global = true)]
     demo: bool,
@@ -242,6 +245,7 @@ impl Flags {
         put(&self.procfs, &mut config.path.procfs);
         put(&self.meter, &mut config.node.meter);
         put(&self.interval, &mut config.sensors.interval);
+        put(&self.nvml_library, &mut config.sensors.nvml.library);
         put(&self.log_level, &mut config.log.level);
         put(&self.log_format, &mut config.log.format);
         put(

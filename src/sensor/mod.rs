@@ -424,6 +424,8 @@ macro_rules! families {
 families! {
     /// RAPL energy counters of CPU packages and memory, from powercap.
     rapl,
+    /// NVIDIA GPUs, through the driver's library (NVML).
+    nvml,
     /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
     hwmon,
     /// Power modelled from rated power and load where a package or its memory has no sensor.

@@ -8,6 +8,7 @@ mod cli;
 mod golden;
 mod machine;
 mod moving;
+mod nvml;
 mod pages;
 mod program;
 mod prometheus;
