@@ -89,6 +89,8 @@ impl Machine {
             flag("path.sysfs", &self.path("sys")),
             flag("path.procfs", &self.path("proc")),
             flag("state.directory", &self.state()),
+            // Not the library of the machine that runs the test.
+            flag("sensor.nvml.library", &self.path("libnvidia-ml.so.1")),
         ]
     }
 
