@@ -16,7 +16,8 @@
 //! there are is known by asking each once, at the start; while one sleeps no new ones are looked for.
 //!
 //! **Recovery.** NVML's view of the machine is that of its initialisation: after a GPU was lost, or the
-//! driver reloaded, the library is shut down and loaded anew.
+//! driver reloaded, the library is shut down and loaded anew. A driver without persistence mode and without
+//! another client then restarts its counters, which the ledger takes for the restart that it is.
 
 mod card;
 mod discovery;

@@ -15,6 +15,9 @@ const DISPLAY: &str = "0x03";
 /// Most MIG instances of a GPU: seven, by NVIDIA's MIG user guide, with room.
 const MOST_INSTANCES: u32 = 16;
 
+/// Products with the GA100 chip, which is the exception among Ampere's (NVIDIA's data sheets).
+const GA100: [&str; 3] = ["A100", "A800", "A30"];
+
 /// Looks at the machine.
 pub fn discover(roots: &Roots, config: &Config) -> Discovery {
     let nvidia = Nvidia::new(&config.library, &roots.sys);
@@ -84,11 +87,10 @@ fn integrated(session: &Session, card: &Card) -> &'static str {
         Architecture::Volta,
         Architecture::Turing,
     ];
+    let mut words = card.source.about.model.split([' ', '-']);
+    let is_ga100 = words.any(|word| GA100.contains(&word));
     match gpu.and_then(|gpu| gpu.architecture()) {
-        Ok(architecture) if older.contains(&architecture) => {
-            "no energy counter: power of the moment, integrated; what is shorter than the interval is missed"
-        }
-        Ok(_) if card.source.about.model.contains("A100") => {
+        Ok(architecture) if is_ga100 || older.contains(&architecture) => {
             "no energy counter: power of the moment, integrated; what is shorter than the interval is missed"
         }
         Ok(_) => "no energy counter: power as the mean of a second, integrated",

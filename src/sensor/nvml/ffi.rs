@@ -125,7 +125,9 @@ fn asked(field: &Field) -> nvmlFieldValue_t {
 
 /// The power fields are unsigned 32-bit (type 1, nvml.h); any other type is not what was asked for.
 fn told(value: &nvmlFieldValue_t) -> Option<u32> {
-    let is_power = value.nvmlReturn == 0 && value.valueType == 1;
+    if value.nvmlReturn != 0 || value.valueType != 1 {
+        return None;
+    }
     // SAFETY: the type says which member was written, and all 8 bytes were 0 before.
-    is_power.then(|| unsafe { value.value.uiVal })
+    Some(unsafe { value.value.uiVal })
 }
