@@ -26,8 +26,8 @@ pub fn snapshots(folder: &Path) -> Vec<(Duration, Arc<Snapshot>)> {
     let config = machine.file("config.yaml");
     let mut config = Config::parse(config.as_deref().unwrap_or(CONFIG)).expect("a configuration");
     config.path.sysfs = machine.sys();
-    // Not the library of the machine that runs the test.
-    config.sensors.nvml.library = machine.sys().join("libnvidia-ml.so.1");
+    // Never the library of the machine that runs the test.
+    config.sensors.nvml.library = machine.library();
     config.path.procfs = machine.proc();
     let mut setup = Setup::new(&config).expect("a machine");
     let start = Moment {

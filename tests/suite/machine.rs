@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Name of NVIDIA's library.
+const LIBRARY: &str = "libnvidia-ml.so.1";
+
 /// A machine whose `/sys` and `/proc` stand at one of its steps.
 pub struct Machine {
     folder: PathBuf,
@@ -36,6 +39,12 @@ impl Machine {
         for root in ["sys", "proc"] {
             fs::create_dir(machine.live.path().join(root)).expect("a root");
         }
+        if let Some(scenario) = machine.file("nvml.json") {
+            let library = machine.library();
+            fs::copy(crate::nvml::standin(), &library).expect("the stand-in of NVML");
+            let beside = library.with_file_name(format!("{LIBRARY}.json"));
+            fs::write(beside, scenario).expect("its scenario");
+        }
         machine.step(0);
         machine
     }
@@ -46,6 +55,11 @@ impl Machine {
 
     pub fn proc(&self) -> PathBuf {
         self.live.path().join("proc")
+    }
+
+    /// NVIDIA's library, which plays `nvml.json`; not there where the machine has none.
+    pub fn library(&self) -> PathBuf {
+        self.live.path().join(LIBRARY)
     }
 
     /// A file of the machine's folder; `None` where it has none.
@@ -69,6 +83,10 @@ impl Machine {
     /// one that goes is emptied first, since reading what has gone from sysfs gives nothing either.
     pub fn step(&self, step: usize) {
         let folder = self.folder.join(format!("t{step}"));
+        if let Some(time) = self.times().get(step) {
+            let clock = self.live.path().join("clock");
+            fs::write(clock, time.as_millis().to_string()).expect("the clock of the library");
+        }
         for path in self.list(&folder, "READABLE") {
             chmod(&path, 0o644);
         }

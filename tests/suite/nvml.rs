@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The stand-in, which cargo has built beside this test.
-fn standin() -> PathBuf {
+pub fn standin() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().join("libnvml_standin.so")
 }
