@@ -42,6 +42,9 @@ enum Order {
     Stop,
 }
 
+/// Longest time that a reload may look at the configuration and the machine.
+const LONGEST_LOOK: Duration = Duration::from_secs(20);
+
 /// Orders that wait for the engine; samplers wait beyond that.
 const QUEUE: usize = 64;
 
@@ -51,7 +54,7 @@ const QUEUE: usize = 64;
 /// Before anything is served: a bad zone, books that another process keeps, a bad web configuration.
 pub async fn run(
     config: Config,
-    reread: impl Fn() -> Result<Config, ConfigError>,
+    reread: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
     listeners: Vec<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
@@ -67,16 +70,21 @@ pub async fn run(
 
 async fn measure_and_serve(
     config: Config,
-    reread: impl Fn() -> Result<Config, ConfigError>,
+    reread: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
     listeners: Vec<TcpListener>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
+    info!(version = env!("CARGO_PKG_VERSION"), "gramwatt starts");
     let mut setup = Setup::new(&config).map_err(AppError::Config)?;
     let store = open_store(&config, &mut setup)?;
     let (orders, inbox) = sync_channel(QUEUE);
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
     let samplers = start(&mut setup, &orders)?;
     let keeper = Keeper {
+        lasting: store
+            .is_none()
+            .then(|| setup.settings.notes.last().cloned())
+            .flatten(),
         engine: open_books(&setup, store.as_ref()),
         samplers,
         store,
@@ -98,9 +106,10 @@ async fn measure_and_serve(
     };
     let served = tokio::select! {
         served = web::serve(listeners, site, shutdown) => served,
-        () = reload(asked, reread, config, &orders) => Ok(()),
+        () = reload(asked, Arc::new(reread), config, &orders) => Ok(()),
         () = announce(latest) => Ok(()),
     };
+    info!("ending: the books are closed and kept");
     let told = orders.send(Order::Stop).is_ok();
     let ended = tokio::task::spawn_blocking(move || keeper.join()).await;
     if !told || !matches!(ended, Ok(Ok(()))) {
@@ -117,6 +126,10 @@ fn open_books(setup: &Setup, store: Option<&Store>) -> Engine {
             None
         })
     });
+    match &kept {
+        Some(state) => info!(since = %state.since.wall, "the books go on where they ended"),
+        None => info!("the books begin"),
+    }
     Engine::new(setup.settings.clone(), &setup.seats, kept, clock::now())
 }
 
@@ -144,6 +157,8 @@ fn start(setup: &mut Setup, orders: &SyncSender<Order>) -> io::Result<Samplers> 
 /// snapshot shows is on disk before it is published.
 struct Keeper {
     engine: Engine,
+    /// A note that no reload takes away: the books are not kept.
+    lasting: Option<Arc<str>>,
     samplers: Samplers,
     store: Option<Store>,
     failing: bool,
@@ -193,6 +208,7 @@ impl Keeper {
     }
 
     fn reload(&mut self, mut setup: Setup, orders: &SyncSender<Order>) {
+        setup.settings.notes.extend(self.lasting.clone());
         match start(&mut setup, orders) {
             Ok(samplers) => self.samplers = samplers,
             Err(error) => {
@@ -208,7 +224,7 @@ impl Keeper {
 /// engine hears of it, and a bad one changes nothing.
 async fn reload(
     mut asked: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
-    reread: impl Fn() -> Result<Config, ConfigError>,
+    reread: Arc<impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static>,
     mut running: Config,
     orders: &SyncSender<Order>,
 ) {
@@ -242,10 +258,29 @@ async fn reload(
 }
 
 async fn renewed(
-    reread: &impl Fn() -> Result<Config, ConfigError>,
+    reread: &Arc<impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static>,
     running: &Config,
 ) -> Result<(Config, Setup), String> {
-    let config = reread().map_err(|error| error.to_string())?;
+    let (reread, running) = (Arc::clone(reread), running.clone());
+    // A file system or a driver that does not answer must hold up neither scrapes nor the end.
+    let looked = tokio::task::spawn_blocking(move || {
+        let config = reread().map_err(|error| error.to_string())?;
+        let config = continued(config, &running)?;
+        let setup = Setup::new(&config)?;
+        Ok((config, setup))
+    });
+    let looked = tokio::time::timeout(LONGEST_LOOK, looked).await;
+    let looked = looked.map_err(|_| {
+        format!("neither the configuration nor the sensors answered within {LONGEST_LOOK:?}")
+    })?;
+    looked.map_err(|error| error.to_string())?
+}
+
+/// A new configuration, with what only a restart can change left as it runs.
+fn continued(config: Config, running: &Config) -> Result<Config, String> {
+    if config.demo != running.demo {
+        return Err("demo: a synthetic node has books of its own: restart to change it".into());
+    }
     let fixed = [
         ("web", config.web != running.web),
         ("log", config.log != running.log),
@@ -259,17 +294,15 @@ async fn renewed(
     for (key, _) in fixed.iter().filter(|(_, changed)| *changed) {
         warn!("{key} has changed: that takes effect with the next restart");
     }
-    let config = Config {
+    let mut config = Config {
         web: running.web.clone(),
         log: running.log.clone(),
         state: running.state.clone(),
         path: running.path.clone(),
         ..config
     };
-    let look = config.clone();
-    let looked = tokio::task::spawn_blocking(move || Setup::new(&look)).await;
-    let setup = looked.map_err(|error| error.to_string())??;
-    Ok((config, setup))
+    config.sensors.interval = running.sensors.interval;
+    Ok(config)
 }
 
 /// Tells systemd, once, that the first figures are there; and the log what they rest on, whenever a
@@ -282,17 +315,18 @@ async fn announce(mut latest: watch::Receiver<Arc<Snapshot>>) {
         warn!("systemd cannot be told that the service is ready: {error}");
     }
     let mut told = BTreeMap::new();
-    latest
-        .borrow()
-        .notes
-        .iter()
-        .for_each(|note| warn!("{note}"));
+    let mut notes: Vec<Arc<str>> = Vec::new();
     loop {
         let snapshot = Arc::clone(&latest.borrow_and_update());
+        if notes != snapshot.notes {
+            let new = snapshot.notes.iter().filter(|note| !notes.contains(note));
+            new.for_each(|note| warn!("{note}"));
+            notes.clone_from(&snapshot.notes);
+        }
         for device in &snapshot.devices {
             if told.get(&device.id) != Some(&device.method) {
                 told.insert(Arc::clone(&device.id), device.method);
-                tell(device);
+                tell(device, snapshot.demo);
             }
         }
         if latest.changed().await.is_err() {
@@ -301,13 +335,14 @@ async fn announce(mut latest: watch::Receiver<Arc<Snapshot>>) {
     }
 }
 
-fn tell(device: &Device) {
+fn tell(device: &Device, demo: bool) {
     let (id, sensor, method) = (&device.id, &device.sensor, device.method.label());
     match device.method {
         Method::Modelled => warn!(
             device = %id, %sensor, method,
             "modelled, not measured: no sensor of this device can be read; see `gramwatt doctor`"
         ),
+        _ if demo => info!(device = %id, %sensor, method, "simulated"),
         _ => info!(device = %id, %sensor, method, "measured"),
     }
 }

@@ -89,7 +89,7 @@ impl Making {
         if !self.enabled {
             return None;
         }
-        let bundled = data::embodied(kind, &about.model);
+        let bundled = data::embodied(kind, &about.model).filter(|_| !about.is_piece);
         let whole = bundled.as_ref().and_then(|row| match kind {
             Kind::Dram => Some(row.kilograms * gigabytes(about.memory_bytes?)),
             _ => Some(row.kilograms),
@@ -149,5 +149,22 @@ mod tests {
         );
         assert!((large.0 / small.0 - 2.0).abs() < 1e-9);
         assert_eq!(sized(None), None);
+    }
+
+    #[test]
+    fn a_piece_of_a_part_is_known_from_the_operator_alone() {
+        let piece = About {
+            is_piece: true,
+            ..About::default()
+        };
+        let mut making = Making::default();
+        assert!(
+            making
+                .rate("package-0", Kind::Cpu, &About::default())
+                .is_some()
+        );
+        assert_eq!(making.rate("package-0", Kind::Cpu, &piece), None);
+        making.kilograms = BTreeMap::from([("package-0".into(), Kilograms(5.0))]);
+        assert!(making.rate("package-0", Kind::Cpu, &piece).is_some());
     }
 }

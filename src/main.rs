@@ -8,6 +8,7 @@ use gramwatt::setup::Setup;
 use gramwatt::{config, doctor, exposition, log, once, web};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +17,7 @@ const BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
-        Ok(cli) => cli,
+        Ok(cli) => Arc::new(cli),
         Err(error) => {
             // Where nobody listens there is nobody to tell.
             let _ = error.print();
@@ -44,7 +45,7 @@ fn told(error: &anyhow::Error) -> String {
     })
 }
 
-fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Some(Verb::ConfigReference) => print(&config::reference()),
         Some(Verb::Metrics) => print(&exposition::reference()),
@@ -88,7 +89,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn serve(cli: &Cli) -> anyhow::Result<ExitCode> {
+fn serve(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     let config = cli.config()?;
     log::start(&config.log)?;
     if let Some(file) = &config.web.config_file {
@@ -97,7 +98,8 @@ fn serve(cli: &Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let again = Arc::clone(cli);
+    let served = runtime.block_on(async {
         let listeners = web::bind(&config.web.listen_address, config.web.systemd_socket)?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
@@ -107,9 +109,10 @@ fn serve(cli: &Cli) -> anyhow::Result<ExitCode> {
                 _ = interrupt.recv() => {}
             }
         };
-        match app::run(config, || cli.config(), listeners, shutdown).await {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(error) => Err(error.into()),
-        }
-    })
+        app::run(config, move || again.config(), listeners, shutdown).await?;
+        Ok(ExitCode::SUCCESS)
+    });
+    // A thread that waits for hardware that never answers does not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
 }

@@ -35,9 +35,11 @@ pub fn measure(mut setup: Setup, time: Duration) -> Arc<Snapshot> {
             let name = sensor.name().into();
             engine.apply(&sampler::read(sensor.as_mut(), &name));
         }
-        let left = end.saturating_sub(clock::now().awake);
+        let now = clock::now();
+        let snapshot = engine.tick(now);
+        let left = end.saturating_sub(now.awake);
         if left.is_zero() {
-            return Arc::new(engine.tick(clock::now()));
+            return Arc::new(snapshot);
         }
         thread::sleep(left.min(pace));
     }

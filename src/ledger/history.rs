@@ -24,10 +24,15 @@ impl History {
         self.0.push_back((at.boot, joules));
     }
 
-    /// Linear between points, flat after the last one, `None` before the first.
+    /// Linear between points, flat after the last one, and before the one that it began with; `None` for
+    /// what is forgotten.
     pub(super) fn at(&self, when: Duration) -> Option<Joules> {
         let after = self.0.partition_point(|(at, _)| *at <= when);
-        let (from, low) = *self.0.get(after.checked_sub(1)?)?;
+        if after == 0 {
+            let first = self.0.front().filter(|_| self.0.len() < POINTS);
+            return first.map(|(_, joules)| *joules);
+        }
+        let (from, low) = *self.0.get(after - 1)?;
         let Some(&(to, high)) = self.0.get(after) else {
             return Some(low);
         };

@@ -204,6 +204,9 @@ pub struct About {
     pub driver: String,
     /// Capacity of a memory device in bytes: what memory took to make goes by its size.
     pub memory_bytes: Option<u64>,
+    /// A piece of a part, not a part as it is sold: a guest's share of a processor, a rail of a board.
+    /// What the tables know of whole parts does not hold for it.
+    pub is_piece: bool,
 }
 
 /// One thing that a sensor reads again and again. Shared, so that a reading costs no allocation.

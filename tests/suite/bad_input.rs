@@ -239,13 +239,17 @@ fn a_bad_reload_changes_nothing() {
         assert_eq!(intensity(&page), before);
         assert_eq!(page.get("gramwatt_pue_ratio"), 1.5);
     }
+    machine.write("gramwatt.yml", "demo: true\n");
+    let synthetic = program.reload();
+    assert_eq!(synthetic.status, 500, "synthetic joules in real books");
+    assert!(synthetic.body.contains("demo"), "{}", synthetic.body);
     fs::remove_file(&file).unwrap();
     assert_eq!(program.reload().status, 500);
     assert_eq!(intensity(&program.metrics()), before);
     let stays = "the running configuration stays in force";
     assert_eq!(
         program.log.text().matches(stays).count(),
-        CONFIGURATIONS.len() + 1
+        CONFIGURATIONS.len() + 2
     );
 
     machine.write("gramwatt.yml", "grid: {zone: PL}\n");

@@ -5,6 +5,7 @@ use crate::program::{Program, Series, run, until};
 use gramwatt::cli::Cli;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 /// What a command that succeeds prints; nothing goes to standard error.
@@ -277,4 +278,26 @@ fn the_demo_says_everywhere_that_it_is_one() {
     let page = real.metrics();
     let mut info = page.starting("gramwatt_node_info");
     assert!(!info.any(|(name, _)| name.contains("demo=\"true\"")));
+}
+
+#[test]
+fn once_shows_what_the_meter_in_force_says() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/server-acpi/t0");
+    let machine = Machine::bare();
+    let paths = ["sys", "proc"].map(|name| {
+        let path = fixture.join(name);
+        format!("--path.{name}fs={}", path.display())
+    });
+    let flags = [
+        &paths[0],
+        paths[1].as_str(),
+        "once",
+        "--format=json",
+        "--no-sensor.rapl",
+    ];
+    let json: Value = serde_json::from_str(&printed(run(here(&machine, &flags)))).unwrap();
+    assert_eq!(json["node"]["meter"], "acpi");
+    // The fixture's meter stands at 402 W, and the models take no more than it leaves.
+    let joules = json["node"]["energy_joules"].as_f64().unwrap();
+    assert!((joules - 402.0).abs() < 25.0, "{json:#}");
 }

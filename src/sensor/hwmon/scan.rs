@@ -184,6 +184,7 @@ impl Site {
             pci_bus_id: if is_pci { facts.tail.clone() } else { String::new() },
             driver: facts.key.chip.clone(),
             memory_bytes: None,
+            is_piece: maker == Maker::Jetson,
         }
     }
 }

@@ -74,7 +74,7 @@ impl Machine {
                     id,
                     cpus,
                     rating,
-                    source: cpu_source(id, &facts.info, rating.watts()),
+                    source: cpu_source(id, &facts, rating.watts()),
                     dram: share.map(|bytes| {
                         let watts = dram_power(bytes, per_gib);
                         (dram_source(id, bytes, watts), watts)
@@ -239,15 +239,16 @@ pub(super) fn packages(
         .collect()
 }
 
-fn cpu_source(id: u32, info: &CpuInfo, rated: Watts) -> Arc<Source> {
+fn cpu_source(id: u32, facts: &Facts, rated: Watts) -> Arc<Source> {
     Arc::new(Source {
         part: Part::Device {
             id: format!("package-{id}").into(),
             kind: Kind::Cpu,
         },
         about: About {
-            vendor: info.vendor.clone(),
-            model: info.model.clone(),
+            vendor: facts.info.vendor.clone(),
+            model: facts.info.model.clone(),
+            is_piece: facts.virtual_,
             driver: "model".into(),
             ..About::default()
         },

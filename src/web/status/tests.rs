@@ -142,6 +142,7 @@ fn hostile() -> Snapshot {
         pci_bus_id: text(),
         driver: text(),
         memory_bytes: None,
+        is_piece: false,
     };
     let part = Part::Device {
         id: shared(),
