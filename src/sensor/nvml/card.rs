@@ -96,6 +96,7 @@ impl Card {
             pci_bus_id: known.bdf.clone(),
             driver: format!("nvidia {driver}").trim().to_owned(),
             memory_bytes: None,
+            is_piece: false,
         };
         let id: Arc<str> = known.uuid.as_str().into();
         let holds = whole_module && means == Means::Counter;
