@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+/// Stack of a thread, in bytes. A vendor's library is loaded and runs on it: NVML's table of functions alone
+/// overflows 256 KiB. What is not used takes no memory.
+const STACK: usize = 4 << 20;
+
 /// The threads of one configuration. Dropping it retires them: each ends after the read it is in; one
 /// that never returns from its read is left behind, and can do no harm but hold its thread.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl Samplers {
             let deliver = deliver.clone();
             let thread = thread::Builder::new()
                 .name(sensor.name().to_owned())
-                .stack_size(256 << 10)
+                .stack_size(STACK)
                 .spawn(move || sample(sensor, every, &stop, &deliver))?;
             threads.push(thread.thread().clone());
         }
