@@ -49,7 +49,7 @@ pub struct Node {
     /// where one is given, else 1, and the page says "PUE not set".
     pub pue: Option<Pue>,
     /// Which meter sets the node's total: `auto` (the most trusted that speaks: pdu, psu, bmc, cray,
-    /// acpi, psys), one of these classes, or `none` (the sum of devices).
+    /// acpi, board, psys), one of these classes, or `none` (the sum of devices).
     pub meter: Meter,
 }
 
@@ -99,6 +99,8 @@ pub enum Meter {
     Cray,
     /// The ACPI power meter.
     Acpi,
+    /// The input rail of a board.
+    Board,
     /// RAPL's platform domain.
     Psys,
 }
@@ -113,6 +115,7 @@ impl From<Meter> for Choice {
             Meter::Bmc => Self::Class(MeterClass::Bmc),
             Meter::Cray => Self::Class(MeterClass::Cray),
             Meter::Acpi => Self::Class(MeterClass::Acpi),
+            Meter::Board => Self::Class(MeterClass::Board),
             Meter::Psys => Self::Class(MeterClass::Psys),
         }
     }

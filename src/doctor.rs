@@ -71,8 +71,8 @@ fn line(text: &mut String, finding: &Finding) {
 /// Whether the books can be kept. Another gramwatt that keeps them is no ailment: it is the patient.
 fn books(config: &Config) -> (String, bool) {
     let directory = config.books_directory();
-    match Store::open(&directory, &config.path.procfs) {
-        Ok(_) => (format!("books    found      {}", directory.display()), true),
+    match Store::look(&directory, &config.path.procfs) {
+        Ok(()) => (format!("books    found      {}", directory.display()), true),
         Err(crate::state::StateError::Taken(path)) => (
             format!(
                 "books    found      {}: kept by a running gramwatt",

@@ -3,6 +3,7 @@
 
 mod books;
 mod health;
+mod lines;
 mod models;
 mod report;
 
@@ -91,6 +92,8 @@ pub struct Engine {
     timeline: Timeline,
     books: Books,
     health: BTreeMap<Arc<str>, Health>,
+    /// What was last said of the meter that was asked for, so that it is logged once.
+    meter_note: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -106,6 +109,7 @@ impl Engine {
             timeline: kept.timeline,
             books: kept.books,
             health: BTreeMap::new(),
+            meter_note: None,
             settings: settings.clone(),
         };
         engine.reconfigure(settings, seats, now);
@@ -129,6 +133,7 @@ impl Engine {
         }
         self.settings = settings;
         self.started = now;
+        self.meter_note = None;
     }
 
     /// Books one read of one sensor.
@@ -192,6 +197,35 @@ impl Engine {
             timeline: self.timeline.clone(),
             books: self.books.clone(),
         }
+    }
+
+    /// What to say where the configuration asks for a meter that is not there, once all sensors have had
+    /// their time.
+    fn note_on_meter(&mut self, ready: bool) -> Option<Arc<str>> {
+        let Choice::Class(class) = self.settings.meter else {
+            return None;
+        };
+        if !ready || self.node.meter().is_some() {
+            return None;
+        }
+        let of_class = Scope::Node(class);
+        let is_there = self.ledger.accounts().any(|(part, _)| match part {
+            Part::Meter { scope, .. } => *scope == of_class,
+            _ => false,
+        });
+        let what = if is_there {
+            "that meter is silent"
+        } else {
+            "there is no such meter"
+        };
+        let class = class.label();
+        let note: Arc<str> =
+            format!("node.meter is {class}, and {what}: the node is the sum of its devices").into();
+        if self.meter_note.as_ref() != Some(&note) {
+            warn!("{note}");
+            self.meter_note = Some(Arc::clone(&note));
+        }
+        Some(note)
     }
 
     fn other_method(&self) -> Method {

@@ -197,6 +197,12 @@ impl Account {
         now.awake.saturating_sub(heard) <= self.reader.patience
     }
 
+    /// Its power as it is shown at `now`: gone once its sensor has been silent for too long.
+    #[must_use]
+    pub fn watts_at(&self, now: Moment) -> Option<Watts> {
+        self.watts.filter(|_| self.is_live(now))
+    }
+
     /// Whether a reader of this rank must leave the part to the sensor that has it. The one that had it
     /// before a restart is given its time to come back.
     fn is_kept_from(&self, rank: usize, now: Moment) -> bool {
@@ -342,10 +348,12 @@ impl Account {
     }
 }
 
+/// The power that one reading tells by itself. What is modelled is a mean since the read before, so that
+/// a reading that opens an interval tells of none that is booked.
 fn instant(value: Value) -> Option<Watts> {
     match value {
-        Value::Counter { .. } => None,
-        Value::Power(watts) | Value::Modelled(watts) => Some(watts),
+        Value::Counter { .. } | Value::Modelled(_) => None,
+        Value::Power(watts) => Some(watts),
     }
 }
 

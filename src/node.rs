@@ -45,7 +45,6 @@ pub struct Node {
     since: Option<Point>,
     debt: Joules,
     other: Option<Joules>,
-    watts: Option<Watts>,
     short: u64,
 }
 
@@ -81,7 +80,6 @@ impl Node {
             since: saved.since,
             debt: saved.debt,
             other: saved.other,
-            watts: None,
             short: 0,
         }
     }
@@ -114,10 +112,26 @@ impl Node {
         self.other
     }
 
-    /// Power beyond the devices over the last window; `None` where no meter speaks.
+    /// What the meter in force reads; `None` where none is, or its power is not known.
     #[must_use]
-    pub fn other_watts(&self) -> Option<Watts> {
-        self.watts
+    pub fn metered(&self, ledger: &Ledger, now: Moment) -> Option<Watts> {
+        meters(ledger, self.class?)
+            .map(|account| account.watts_at(now))
+            .sum()
+    }
+
+    /// Power beyond the devices: what the meter in force reads, less what they draw, both as they are
+    /// shown at `now`, so that the node's power is the meter's. Not that of the last window of
+    /// [`Node::reconcile`], which ends where the slowest of them was last read. `None` as
+    /// [`Node::metered`].
+    #[must_use]
+    pub fn other_watts(&self, ledger: &Ledger, now: Moment) -> Option<Watts> {
+        let meter = self.metered(ledger, now)?;
+        let devices: Watts = ledger
+            .devices()
+            .filter_map(|(_, _, account)| account.watts_at(now))
+            .sum();
+        Some((meter - devices).max(Watts::ZERO))
     }
 
     /// Windows in which the meter saw less than the devices.
@@ -131,14 +145,11 @@ impl Node {
     /// is in force, or its power is not known.
     #[must_use]
     pub fn left_for_models(&self, ledger: &Ledger, now: Moment) -> Option<Watts> {
-        let speaking = |account: &Account| account.watts.filter(|_| account.is_live(now));
-        let meter = meters(ledger, self.class?)
-            .map(speaking)
-            .sum::<Option<Watts>>()?;
+        let meter = self.metered(ledger, now)?;
         let measured: Watts = ledger
             .devices()
             .filter(|(_, _, account)| account.method != Method::Modelled)
-            .filter_map(|(_, _, account)| speaking(account))
+            .filter_map(|(_, _, account)| account.watts_at(now))
             .sum();
         let owed = self.debt.over(LONGEST_DEBT).unwrap_or(Watts::ZERO);
         Some((meter - measured - owed).max(Watts::ZERO))
@@ -148,10 +159,7 @@ impl Node {
     pub fn reconcile(&mut self, ledger: &Ledger, now: Moment) -> Option<Rest> {
         self.since = self.since.filter(|point| self.admits(point.class));
         let class = self.best(ledger, now);
-        if class != self.class || class.is_none() {
-            self.class = class;
-            self.watts = None;
-        }
+        self.class = class;
         let class = class?;
         let other = *self.other.get_or_insert(Joules::ZERO);
         let point = Self::point(ledger, class, now)?;
@@ -162,10 +170,7 @@ impl Node {
         self.since = Some(point);
         // A meter that missed energy says nothing of that time. One that was only silent does.
         let whole = |since: &Point| meters(ledger, class).all(|m| m.whole_since() <= since.at.boot);
-        let Some(before) = before.filter(whole) else {
-            self.watts = None;
-            return None;
-        };
+        let before = before.filter(whole)?;
         let devices = point.devices - before.devices;
         let beyond = point.meter - before.meter - devices;
         let window = point.at.boot - before.at.boot;
@@ -182,7 +187,6 @@ impl Node {
         self.debt = (Joules::ZERO - balance).max(Joules::ZERO).min(most);
         let joules = balance.max(Joules::ZERO);
         self.other = Some(other + joules);
-        self.watts = joules.over(point.at.awake.saturating_sub(before.at.awake));
         Some(Rest {
             joules,
             from: before.at,

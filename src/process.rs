@@ -12,6 +12,8 @@ const PACE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Watch {
     last: Option<(Duration, Process)>,
+    /// When this process began: worked out once, as the clocks that tell it wobble.
+    start: Option<f64>,
 }
 
 impl Watch {
@@ -21,7 +23,10 @@ impl Watch {
         if let Some((_, process)) = self.last.filter(fresh) {
             return Some(process);
         }
-        self.last = own(now).ok().map(|process| (now.awake, process));
+        self.last = own(now).ok().map(|mut process| {
+            process.start_seconds = *self.start.get_or_insert(process.start_seconds);
+            (now.awake, process)
+        });
         self.last.map(|(_, process)| process)
     }
 }
@@ -49,6 +54,20 @@ fn own(now: Moment) -> procfs::ProcResult<Process> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_start_stays_where_it_is() {
+        let now = crate::clock::now();
+        let mut watch = super::Watch::default();
+        let first = watch.look(now).unwrap();
+        // The wall clock is set back, which moves nothing that has been.
+        let later = crate::clock::Moment {
+            wall: now.wall - std::time::Duration::from_secs(60),
+            ..now.later(std::time::Duration::from_secs(60))
+        };
+        let second = watch.look(later).unwrap();
+        assert_eq!(first.start_seconds, second.start_seconds);
+    }
+
     #[test]
     fn this_process_is_there() {
         let process = super::own(crate::clock::now()).unwrap();

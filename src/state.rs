@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::engine::Books;
 use crate::ledger;
 use crate::node;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -120,6 +120,51 @@ impl Store {
             buffer: Vec::new(),
             _lock: lock,
         })
+    }
+
+    /// Looks whether [`Store::open`] would do, and leaves everything as it is: nothing is made, and the
+    /// lock of a running process is only tried.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`].
+    pub fn look(directory: &Path, proc: &Path) -> Result<(), StateError> {
+        let unwritable = |path: &Path, source: io::Error| StateError::Unwritable {
+            path: path.to_owned(),
+            source,
+        };
+        let path = directory.join("lock");
+        if let Ok(lock) = File::open(&path) {
+            // Shared, and let go of at once, so that it stands in nobody's way.
+            match flock(&lock, FlockOperation::NonBlockingLockShared) {
+                Ok(()) => drop(lock),
+                Err(_) => return Err(StateError::Taken(directory.to_owned())),
+            }
+        }
+        let is_there = |place: &&Path| match place.metadata() {
+            Err(e) => e.kind() != ErrorKind::NotFound,
+            Ok(_) => true,
+        };
+        let place = directory
+            .ancestors()
+            .map(|place| {
+                if place.as_os_str().is_empty() {
+                    Path::new(".")
+                } else {
+                    place
+                }
+            })
+            .find(is_there)
+            .unwrap_or(directory);
+        let found = place.metadata();
+        let found = found.map_err(|e| unwritable(place, e))?;
+        if !found.is_dir() {
+            return Err(unwritable(place, ErrorKind::NotADirectory.into()));
+        }
+        access(place, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|e| unwritable(place, e.into()))?;
+        let boot_id = proc.join("sys/kernel/random/boot_id");
+        fs::read_to_string(&boot_id).map_err(|e| unwritable(&boot_id, e))?;
+        Ok(())
     }
 
     /// The books of an earlier process of this boot; `None` where there are none.

@@ -2,9 +2,10 @@
 //! well again.
 
 use super::Batch;
+use super::lines::Lines;
 use crate::clock::Moment;
 use crate::ledger::{Event, Reader};
-use crate::sensor::Fault;
+use crate::sensor::{Fault, IMPLAUSIBLE, REASONS};
 use crate::snapshot::{SensorHealth, Trouble};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(super) struct Health {
     wraps: u64,
     gaps: u64,
     faults: Arc<[Trouble]>,
+    lines: Lines,
 }
 
 impl Health {
@@ -49,41 +51,34 @@ impl Health {
         for fault in &batch.readings.bad {
             *self.errors.entry(fault.reason()).or_default() += 1;
         }
-        self.compare(&batch.sensor, &batch.readings.bad);
+        self.compare(&batch.sensor, &batch.readings.bad, batch.at);
         reader
     }
 
-    /// Keeps what is wrong now; logs what is wrong anew, or in need of another mend, and what is well.
-    fn compare(&mut self, sensor: &str, bad: &[Fault]) {
+    /// Keeps what is wrong now; logs what is wrong anew, or in need of another mend, and what is well,
+    /// as far as that is not old news.
+    fn compare(&mut self, sensor: &str, bad: &[Fault], at: Moment) {
         let trouble = |fault: &Fault| Trouble {
             place: fault.place.clone(),
             message: fault.cause.to_string(),
             mend: fault.mend.clone(),
         };
         let now: Vec<Trouble> = bad.iter().take(MOST_FAULTS).map(trouble).collect();
-        if *now == *self.faults {
-            return;
-        }
-        let alike = |a: &Trouble, b: &Trouble| a.place == b.place && a.mend == b.mend;
-        for new in now
-            .iter()
-            .filter(|t| !self.faults.iter().any(|old| alike(t, old)))
-        {
+        let (broken, well) = self.lines.due(&now, at.awake);
+        for trouble in broken {
             let Trouble {
                 place,
                 message,
                 mend,
-            } = new;
+            } = trouble;
             warn!(sensor, place, error = message, mend, "cannot read");
         }
-        for old in self
-            .faults
-            .iter()
-            .filter(|t| !now.iter().any(|new| new.place == t.place))
-        {
-            info!(sensor, place = old.place, "no longer failing");
+        for place in well {
+            info!(sensor, place, "no longer failing");
         }
-        self.faults = now.into();
+        if *now != *self.faults {
+            self.faults = now.into();
+        }
     }
 
     pub(super) fn count(&mut self, event: Event) {
@@ -91,7 +86,7 @@ impl Health {
             Event::Booked | Event::Ignored => {}
             Event::Wrapped => self.wraps += 1,
             Event::Gap => self.gaps += 1,
-            Event::Refused => *self.errors.entry("implausible").or_default() += 1,
+            Event::Refused => *self.errors.entry(IMPLAUSIBLE).or_default() += 1,
         }
     }
 
@@ -106,10 +101,19 @@ impl Health {
             .map_or(Duration::ZERO, |reader| reader.patience)
     }
 
+    fn is_late(&self, started: Moment, now: Moment) -> bool {
+        let heard = self.last.unwrap_or(started);
+        now.awake.saturating_sub(heard.awake) > self.patience()
+    }
+
+    /// Whether some of what it reads may be missing: it is silent, or not all that it has can be read.
+    pub(super) fn is_ill(&self, started: Moment, now: Moment) -> bool {
+        self.last.is_none() || self.is_late(started, now) || !self.faults.is_empty()
+    }
+
     /// How it is at `now`; logs when it falls silent.
     pub(super) fn show(&mut self, name: &Arc<str>, started: Moment, now: Moment) -> SensorHealth {
-        let heard = self.last.unwrap_or(started);
-        let late = now.awake.saturating_sub(heard.awake) > self.patience();
+        let late = self.is_late(started, now);
         if late && !self.silent {
             self.silent = true;
             warn!(
@@ -124,11 +128,9 @@ impl Health {
             up: self.last.is_some() && !late && self.gave,
             last: self.last,
             took: self.took,
-            errors: self
-                .errors
-                .iter()
-                .map(|(reason, count)| (*reason, *count))
-                .collect(),
+            errors: REASONS
+                .map(|reason| (reason, self.errors.get(reason).copied().unwrap_or(0)))
+                .to_vec(),
             wraps: self.wraps,
             gaps: self.gaps,
             faults: Arc::clone(&self.faults),

@@ -2,7 +2,9 @@
 
 use super::Engine;
 use super::books::OTHER;
+use super::health::Health;
 use crate::clock::Moment;
+use crate::ledger::Account;
 use crate::sensor::{Kind, Part};
 use crate::snapshot::{Device, Domain, Meter, Node, Snapshot};
 use crate::units::{Grams, GramsPerKwh, Joules, Watts};
@@ -21,7 +23,9 @@ impl Engine {
             .map(|(name, health)| health.show(name, started, now))
             .collect();
         let devices = self.devices(now);
-        let node = self.node_books(&devices);
+        let node = self.node_books(&devices, now);
+        let mut notes = self.settings.notes.clone();
+        notes.extend(self.note_on_meter(ready));
         Snapshot {
             at: Some(now),
             since: Some(self.since),
@@ -36,7 +40,7 @@ impl Engine {
             grid: self.settings.grid.clone(),
             pue: self.settings.pue.clone(),
             process: None,
-            notes: self.settings.notes.clone(),
+            notes,
         }
     }
 
@@ -50,7 +54,7 @@ impl Engine {
                     source: Some(Arc::clone(&account.source)),
                     sensor: Arc::clone(&account.reader.name),
                     method: account.method,
-                    watts: account.watts.filter(|_| live),
+                    watts: account.watts_at(now),
                     utilization: account.utilization.filter(|_| live),
                     power_limit: account.power_limit.filter(|_| live),
                     ..self.device(id, kind, account.joules)
@@ -65,7 +69,7 @@ impl Engine {
             devices.push(Device {
                 sensor: sensor.unwrap_or_else(|| "".into()),
                 method: self.other_method(),
-                watts: self.node.other_watts(),
+                watts: self.node.other_watts(&self.ledger, now),
                 ..self.device(&OTHER.into(), Kind::Other, joules)
             });
         }
@@ -100,7 +104,7 @@ impl Engine {
     }
 
     fn domains(&self) -> Vec<Domain> {
-        let domain = |(part, account): (&Part, &crate::ledger::Account)| match part {
+        let domain = |(part, account): (&Part, &Account)| match part {
             Part::Domain { device, domain } => Some(Domain {
                 device: Arc::clone(device),
                 domain: Arc::clone(domain),
@@ -112,12 +116,12 @@ impl Engine {
     }
 
     fn meters(&self, now: Moment) -> Vec<Meter> {
-        let meter = |(part, account): (&Part, &crate::ledger::Account)| match part {
+        let meter = |(part, account): (&Part, &Account)| match part {
             Part::Meter { id, scope } => Some(Meter {
                 id: Arc::clone(id),
                 scope: *scope,
                 sensor: Arc::clone(&account.reader.name),
-                watts: account.watts.filter(|_| account.is_live(now)),
+                watts: account.watts_at(now),
                 joules: account.joules,
             }),
             _ => None,
@@ -125,10 +129,29 @@ impl Engine {
         self.ledger.accounts().filter_map(meter).collect()
     }
 
-    fn node_books(&self, devices: &[Device]) -> Node {
+    /// Whether the watts that are known are those of the whole node: the meter in force tells its own,
+    /// or no device lacks any that it should have. A lower sum would look like a machine that rests.
+    fn is_power_known(&self, now: Moment) -> bool {
+        if self.node.meter().is_some() {
+            return self.node.metered(&self.ledger, now).is_some();
+        }
+        let lacks =
+            |account: &Account| account.watts_at(now).is_none() && self.is_missed(account, now);
+        !self.ledger.devices().any(|(_, _, account)| lacks(account))
+    }
+
+    /// Whether a device without watts draws some all the same: it has just come, or its sensor is ill.
+    /// A well sensor that leaves it out says that it sleeps, or that another one reads it now.
+    fn is_missed(&self, account: &Account, now: Moment) -> bool {
+        let ill = |health: &Health| health.is_ill(self.started, now);
+        account.is_live(now) || self.health.get(&account.reader.name).is_some_and(ill)
+    }
+
+    fn node_books(&self, devices: &[Device], now: Moment) -> Node {
         let totals = &self.books.node;
         let sum: Joules = devices.iter().map(|device| device.joules).sum();
         let watts: Vec<Watts> = devices.iter().filter_map(|device| device.watts).collect();
+        let whole = !watts.is_empty() && self.is_power_known(now);
         let seen = totals.joules.is_some();
         let known = self
             .settings
@@ -148,7 +171,7 @@ impl Engine {
             .collect();
         Node {
             meter: self.node.meter(),
-            watts: (!watts.is_empty()).then(|| watts.into_iter().sum()),
+            watts: whole.then(|| watts.into_iter().sum()),
             joules: totals.joules,
             modelled: totals.modelled,
             grams: totals.emissions.location.or(known),

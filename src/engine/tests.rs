@@ -121,6 +121,21 @@ fn sensor<'a>(snapshot: &'a Snapshot, name: &str) -> &'a crate::snapshot::Sensor
     snapshot.sensors.iter().find(|s| &*s.name == name).unwrap()
 }
 
+/// The reasons that have been counted.
+fn errors(health: &crate::snapshot::SensorHealth) -> Vec<(&'static str, u64)> {
+    let counted = health.errors.iter().filter(|(_, count)| *count > 0);
+    counted.copied().collect()
+}
+
+#[test]
+fn every_kind_of_error_is_counted_from_0() {
+    let snapshot = engine(None).tick(at(0.0));
+    let born = crate::sensor::REASONS.map(|reason| (reason, 0));
+    for health in &snapshot.sensors {
+        assert_eq!(health.errors, born, "{}", health.name);
+    }
+}
+
 #[test]
 fn books_begin_at_0_with_the_first_sight_of_a_thing() {
     let mut engine = engine(Some(400.0));
@@ -236,7 +251,7 @@ fn one_fault_among_many_costs_that_one() {
     let snapshot = engine.tick(at(9.0));
     let health = sensor(&snapshot, "rapl");
     assert!(health.up);
-    assert_eq!(health.errors, [("permission", 5)]);
+    assert_eq!(errors(health), [("permission", 5)]);
     assert_eq!(health.faults.len(), 1);
     assert_eq!(health.faults[0].place, "intel-rapl:1/energy_uj");
     assert_eq!(health.faults[0].mend, "run as root");
@@ -266,7 +281,7 @@ fn faults_shown_are_bounded_and_all_are_counted() {
     let bad = (0..1000).map(|n| fault(&format!("zone {n}"))).collect();
     engine.apply(&batch("rapl", 0.0, vec![], bad));
     let snapshot = engine.tick(at(0.0));
-    assert_eq!(sensor(&snapshot, "rapl").errors, [("permission", 1000)]);
+    assert_eq!(errors(sensor(&snapshot, "rapl")), [("permission", 1000)]);
     assert_eq!(sensor(&snapshot, "rapl").faults.len(), 32);
 }
 
@@ -287,7 +302,7 @@ fn wraps_gaps_and_refusals_are_counted_by_sensor() {
     let snapshot = engine.tick(at(4.0));
     let health = sensor(&snapshot, "rapl");
     assert_eq!((health.wraps, health.gaps), (1, 1));
-    assert_eq!(health.errors, [("implausible", 1)]);
+    assert_eq!(errors(health), [("implausible", 1)]);
 }
 
 #[test]
@@ -517,4 +532,100 @@ fn suspension_is_no_silence() {
         near(snapshot.devices[0].embodied.unwrap().0, 3.612),
         "age knows no sleep"
     );
+}
+
+fn psys(watts: f64) -> Reading {
+    let part = Part::Meter {
+        id: "psys".into(),
+        scope: Scope::Node(MeterClass::Psys),
+    };
+    reading(part, Value::Power(Watts(watts)))
+}
+
+#[test]
+fn the_nodes_power_is_what_the_meter_in_force_says() {
+    let mut engine = engine(None);
+    for second in 0..21 {
+        let second = f64::from(second);
+        let good = vec![counted("package-0", 100.0 * second)];
+        engine.apply(&batch("rapl", second, good, vec![]));
+        // The meter is read every other second, and what it reads changes.
+        if second % 2.0 == 0.0 {
+            let meter = vec![psys(150.0 + 10.0 * second)];
+            engine.apply(&batch("hwmon", second, meter, vec![]));
+        }
+        let snapshot = engine.tick(at(second));
+        let meter = snapshot.meters[0].watts.unwrap();
+        let devices: Watts = snapshot.devices.iter().filter_map(|d| d.watts).sum();
+        let node = snapshot.node.watts.unwrap();
+        assert!(near(node.0, meter.0), "{node:?}, not {meter:?} at {second}");
+        assert!(near(node.0, devices.0));
+    }
+    engine.apply(&batch("hwmon", 20.5, vec![psys(40.0)], vec![]));
+    let below = engine.tick(at(20.5));
+    assert!(
+        near(below.node.watts.unwrap().0, 100.0),
+        "the devices draw more"
+    );
+}
+
+#[test]
+fn what_is_modelled_has_no_watts_before_it_is_booked() {
+    let mut engine = engine(None);
+    let model = || vec![reading(part("package-0"), Value::Modelled(Watts(20.0)))];
+    engine.apply(&batch("model", 1.0, model(), vec![]));
+    let first = engine.tick(at(1.0));
+    assert_eq!((first.devices[0].watts, first.node.watts), (None, None));
+    engine.apply(&batch("model", 2.0, model(), vec![]));
+    let second = engine.tick(at(2.0));
+    assert_eq!(second.node.watts, Some(Watts(20.0)));
+}
+
+#[test]
+fn a_lost_device_does_not_lower_the_nodes_power() {
+    let mut engine = engine(None);
+    let two = |second: f64| {
+        vec![
+            counted("package-0", 100.0 * second),
+            counted("package-1", 50.0 * second),
+        ]
+    };
+    for second in 0..5 {
+        let second = f64::from(second);
+        engine.apply(&batch("rapl", second, two(second), vec![]));
+        let node = engine.tick(at(second)).node.watts;
+        assert_eq!(node.is_some(), second > 0.0, "at {second}");
+    }
+    for second in 5..20 {
+        let second = f64::from(second);
+        let good = vec![counted("package-0", 100.0 * second)];
+        engine.apply(&batch("rapl", second, good, vec![fault("zone 1")]));
+    }
+    let lost = engine.tick(at(19.0));
+    assert!(lost.devices[0].watts.is_some());
+    assert_eq!((lost.devices[1].watts, lost.node.watts), (None, None));
+    engine.apply(&batch("rapl", 20.0, two(20.0), vec![]));
+    assert!(near(engine.tick(at(20.0)).node.watts.unwrap().0, 150.0));
+    // A well sensor that says nothing of a device says that it sleeps.
+    for second in 21..30 {
+        let second = f64::from(second);
+        let good = vec![counted("package-0", 100.0 * second)];
+        engine.apply(&batch("rapl", second, good, vec![]));
+    }
+    assert!(near(engine.tick(at(29.0)).node.watts.unwrap().0, 100.0));
+}
+
+#[test]
+fn a_meter_that_is_asked_for_and_not_there_is_told_of() {
+    let mut settings = settings(None);
+    settings.meter = Choice::Class(MeterClass::Psys);
+    let mut engine = Engine::new(settings, &seats(), None, at(0.0));
+    let early = run(&mut engine, 0..3);
+    assert!(!early.ready && early.notes.is_empty());
+    let late = run(&mut engine, 3..9);
+    let note = "node.meter is psys, and there is no such meter: the node is the sum of its devices";
+    assert_eq!(late.notes, [Arc::from(note)]);
+    engine.apply(&batch("hwmon", 9.0, vec![psys(150.0)], vec![]));
+    assert!(engine.tick(at(9.0)).notes.is_empty());
+    assert!(run(&mut engine, 10..20).notes[0].contains("that meter is silent"));
 }

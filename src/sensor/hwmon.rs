@@ -69,9 +69,11 @@ impl Sensor for Hwmon {
     fn read(&mut self) -> Readings {
         let mut readings = Readings::default();
         if self.shaken || self.reads >= READS_PER_SCAN {
-            self.rescan(&mut readings.bad);
+            self.rescan();
         }
         self.reads += 1;
+        // At every read, or they would seem to be mended between two looks.
+        readings.bad.extend_from_slice(&self.scan.odd);
         for active in &mut self.scan.active {
             match active.read() {
                 Ok(Some(reading)) => readings.good.push(reading),
@@ -93,15 +95,12 @@ impl Sensor for Hwmon {
 }
 
 impl Hwmon {
-    fn rescan(&mut self, bad: &mut Vec<Fault>) {
+    fn rescan(&mut self) {
         self.reads = 0;
         self.shaken = false;
         match self.site.scan(&mut self.scan) {
-            Ok(mut scan) => {
-                bad.append(&mut scan.odd);
-                self.scan = scan;
-            }
-            Err(fault) => bad.push(explain(fault)),
+            Ok(scan) => self.scan = scan,
+            Err(fault) => self.scan.odd = vec![explain(fault)],
         }
     }
 }

@@ -69,18 +69,21 @@ pub enum MeterClass {
     Cray,
     /// The ACPI power meter.
     Acpi,
+    /// The input rail of a board.
+    Board,
     /// RAPL's platform domain.
     Psys,
 }
 
 impl MeterClass {
     /// All classes, most trusted first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pdu,
         Self::Psu,
         Self::Bmc,
         Self::Cray,
         Self::Acpi,
+        Self::Board,
         Self::Psys,
     ];
     /// The class's name in the configuration and on the page.
@@ -92,6 +95,7 @@ impl MeterClass {
             Self::Bmc => "bmc",
             Self::Cray => "cray",
             Self::Acpi => "acpi",
+            Self::Board => "board",
             Self::Psys => "psys",
         }
     }
@@ -280,7 +284,7 @@ impl Reading {
 }
 
 /// Why something that is there could not be read. Hardware that is absent is not a fault.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{place}: {cause}")]
 pub struct Fault {
     /// The path, address or name that was read.
@@ -305,8 +309,38 @@ pub enum Cause {
     Device(String),
 }
 
+/// What the `reason` label can say, so that each can be counted from 0: what [`Fault::reason`] gives, and
+/// [`IMPLAUSIBLE`].
+pub const REASONS: [&str; 7] = [
+    "permission",
+    "vanished",
+    "timeout",
+    "io",
+    "parse",
+    "device",
+    IMPLAUSIBLE,
+];
+
+/// The reason of readings that were had and cannot be true.
+pub const IMPLAUSIBLE: &str = "implausible";
+
+impl Clone for Cause {
+    /// An error of the operating system keeps its number, or else its kind and its words.
+    fn clone(&self) -> Self {
+        use std::io::Error;
+        match self {
+            Self::Io(error) => Self::Io(match error.raw_os_error() {
+                Some(number) => Error::from_raw_os_error(number),
+                None => Error::new(error.kind(), error.to_string()),
+            }),
+            Self::Parse(text) => Self::Parse(text.clone()),
+            Self::Device(text) => Self::Device(text.clone()),
+        }
+    }
+}
+
 impl Fault {
-    /// The value of the `reason` label: few, fixed words.
+    /// The value of the `reason` label: one of [`REASONS`].
     #[must_use]
     pub fn reason(&self) -> &'static str {
         use std::io::ErrorKind as E;
@@ -440,6 +474,23 @@ families! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_is_in_the_list() {
+        use std::io::ErrorKind as E;
+        let io =
+            [E::PermissionDenied, E::NotFound, E::TimedOut, E::Other].map(|e| Cause::Io(e.into()));
+        let others = [Cause::Parse(String::new()), Cause::Device(String::new())];
+        let told = io.into_iter().chain(others).map(|cause| {
+            let fault = Fault {
+                place: String::new(),
+                cause,
+                mend: String::new(),
+            };
+            fault.reason()
+        });
+        assert!(told.chain([IMPLAUSIBLE]).eq(REASONS));
+    }
 
     #[test]
     fn a_die_overlaps_its_package_and_nothing_else() {

@@ -100,7 +100,7 @@ pub fn discover(roots: &Roots, config: &Config) -> Discovery {
                 state: Presence::Found,
                 detail: model.machine.describe_cpus(),
                 mend: if model.machine.guesses() {
-                    "set sensors.model.cpu_watts to the rated power of a package".into()
+                    "for a better model set sensors.model.cpu_watts to the rated power of a package".into()
                 } else {
                     String::new()
                 },

@@ -76,9 +76,11 @@ impl Sensor for Rapl {
     fn read(&mut self) -> Readings {
         let mut readings = Readings::default();
         if self.shaken || self.reads >= READS_PER_SCAN {
-            self.rescan(&mut readings.bad);
+            self.rescan();
         }
         self.reads += 1;
+        // At every read, or they would seem to be mended between two looks.
+        readings.bad.extend_from_slice(&self.scan.odd);
         readings.good.reserve(self.scan.zones.len());
         for zone in &mut self.scan.zones {
             match zone.energy.read_u64() {
@@ -104,16 +106,15 @@ impl Sensor for Rapl {
 }
 
 impl Rapl {
-    fn rescan(&mut self, bad: &mut Vec<Fault>) {
+    fn rescan(&mut self) {
         self.reads = 0;
         self.shaken = false;
         match self.site.scan(&self.scan) {
             Ok(mut scan) => {
-                bad.append(&mut scan.odd);
                 scan.keep(&mut self.scan);
                 self.scan = scan;
             }
-            Err(fault) => bad.push(explain(fault)),
+            Err(fault) => self.scan.odd = vec![explain(fault)],
         }
     }
 }

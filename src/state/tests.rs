@@ -159,3 +159,20 @@ fn a_number_that_is_none_is_refused() {
     let text = serde_json::to_string(&Joules(f64::NAN)).unwrap();
     assert!(serde_json::from_str::<Joules>(&text).is_err());
 }
+
+#[test]
+fn a_look_makes_nothing_and_takes_nothing() {
+    let place = Place::new();
+    let look = || Store::look(&place.state(), &place.proc());
+    look().unwrap();
+    assert!(!place.dir.path().join("run").exists(), "nothing is made");
+    let store = place.open();
+    assert!(matches!(look(), Err(StateError::Taken(_))));
+    drop(store);
+    look().unwrap();
+    let _open = place.open();
+    let file = place.dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Store::look(&file.join("books"), &place.proc()).unwrap_err();
+    assert!(matches!(error, StateError::Unwritable { .. }), "{error}");
+}

@@ -184,6 +184,7 @@ fn rests_on(meter: Option<MeterClass>, devices: usize) -> Markup {
         MeterClass::Bmc => "the baseboard management controller (bmc)",
         MeterClass::Cray => "Cray's node meter (cray)",
         MeterClass::Acpi => "the ACPI power meter (acpi)",
+        MeterClass::Board => "the input rail of the board (board)",
         MeterClass::Psys => "RAPL's platform domain (psys)",
     });
     html! {

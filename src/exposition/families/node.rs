@@ -49,7 +49,8 @@ pub(super) const FAMILIES: &[Family] = &[
         Some("joules"),
         Kind::Counter,
         NONE,
-        "The part of the node's energy that no sensor measured.",
+        "The part of the node's energy that was booked to modelled devices; where a meter is in force, \
+         what the model apportions of what the meter measured.",
         |s, emit| single(emit, s.node.joules.map(|_| s.node.modelled.0)),
     ),
     family(

@@ -54,6 +54,7 @@ pub(super) enum Maker {
 const INTEL: Maker = Maker::Known("Intel", "");
 const GRACE: Maker = Maker::Known("NVIDIA", "Grace");
 const NODE: Scope = Scope::Node(MeterClass::Acpi);
+const BOARD: Scope = Scope::Node(MeterClass::Board);
 
 const fn rule(chip: &'static str, text: Text, role: Role) -> Rule {
     Rule {
@@ -152,8 +153,8 @@ const RULES: &[Rule] = &[
     ),
     rule("power_meter", Text::Any, Role::Meter("acpi-{k}", NODE)),
     // The whole module, its input; the rails below are inside.
-    rule("ina3221", Text::Is("VDD_IN"), Role::Meter("{text}", NODE)),
-    rule("ina3221", Text::Is("POM_5V_IN"), Role::Meter("{text}", NODE)),
+    rule("ina3221", Text::Is("VDD_IN"), Role::Meter("{text}", BOARD)),
+    rule("ina3221", Text::Is("POM_5V_IN"), Role::Meter("{text}", BOARD)),
     // AGX Orin, which has no input rail: the first three are its sum.
     rail("VDD_GPU_SOC", Kind::Gpu),
     rail("VDD_CPU_CV", Kind::Cpu),

@@ -40,7 +40,7 @@ pub(super) struct Scan {
     pub(super) left_out: Vec<(PathBuf, &'static str)>,
     /// Names and labels that cannot be read, without which nobody knows what their sensors are.
     pub(super) mute: Vec<Attribute>,
-    /// Entries whose names are not even text.
+    /// What could not be listed: entries whose names are not even text, or the directory itself.
     pub(super) odd: Vec<Fault>,
 }
 

@@ -102,6 +102,7 @@ fn meter(id: &str, scope: Scope) -> Part {
 }
 
 const NODE: Scope = Scope::Node(MeterClass::Acpi);
+const BOARD: Scope = Scope::Node(MeterClass::Board);
 
 #[test]
 fn amd_energy_is_its_sockets() {
@@ -307,7 +308,7 @@ fn jetson_rails_are_volts_times_amperes() {
         let id = id.into();
         assert!(has(Part::Device { id, kind }), "{kind:?} in {parts:?}");
     }
-    assert!(has(meter("vdd_in", NODE)));
+    assert!(has(meter("vdd_in", BOARD)));
     assert!(has(meter("vdd_3v3_wifi", Scope::Rail)));
     assert!(has(Part::Domain {
         device: "vin_sys_5v0".into(),

@@ -172,7 +172,7 @@ impl Machine {
             })
             .collect();
         format!(
-            "modelled, not measured, from load and rated power; {kind}, {model}; {}; \
+            "would be modelled if no sensor reads it: from load and rated power; {kind}, {model}; {}; \
              idle share {IDLE_SHARE:.2} (Cloud Carbon Footprint 2021), curve 2u - u^1.4 \
              (Fan, Weber, Barroso, ISCA 2007)",
             ratings.join("; ")
@@ -188,14 +188,14 @@ impl Machine {
         };
         let packages = self.packages.len();
         Some(format!(
-            "modelled, not measured: {gib:.1} GiB x {per_gib} W/GiB ({why}), \
+            "would be modelled if no sensor reads it: {gib:.1} GiB x {per_gib} W/GiB ({why}), \
              split evenly over {packages} package(s)"
         ))
     }
 
     /// Whether some package's rated power is a guess from its number of CPUs.
     pub fn guesses(&self) -> bool {
-        let guess = |p: &Package| matches!(p.rating, Rating::Fallback(_));
+        let guess = |p: &Package| matches!(p.rating, Rating::Fallback(_) | Rating::Share(_));
         self.packages.iter().any(guess)
     }
 

@@ -79,10 +79,10 @@ fn a_virtual_machine_owns_its_cpus_alone() {
     let fixture = Fixture::new(VM);
     fixture.stat(&[(0, 0, 0, 0), (1, 0, 0, 0)]);
     let (mut sensor, findings) = fixture.discover();
-    assert!(findings[0].detail.contains("modelled, not measured"));
+    assert!(findings[0].detail.starts_with("would be modelled if no sensor reads it: "));
     assert!(findings[0].detail.contains("virtual machine, AMD EPYC"));
     assert!(findings[0].detail.contains("7 W rated"), "{}", findings[0].detail);
-    assert!(findings[0].mend.contains("cpu_watts"));
+    assert!(findings[0].mend.starts_with("for a better model set sensors.model.cpu_watts"));
     assert!(findings[1].detail.contains("8.0 GiB x 0.392 W/GiB"));
     check(&mut *sensor, &[]);
     // Idle: 2 x 0.74 W. Memory: 8 x 0.392 W.

@@ -51,7 +51,7 @@ pub(super) struct Scan {
     pub(super) left_out: Vec<LeftOut>,
     /// Dies whose counter is that of another die.
     pub(super) mirrors: BTreeSet<Part>,
-    /// Entries whose names are not even text.
+    /// What could not be listed: entries whose names are not even text, or the directory itself.
     pub(super) odd: Vec<Fault>,
 }
 

@@ -160,12 +160,13 @@ pub(super) struct Plausible {
 /// Packages: the hungriest server processor is rated at 500 W (Xeon 6900P, EPYC 9005). Memory: 24 modules
 /// at 20 W. Platforms: an 8-GPU node is rated at 10.2 kW (DGX H100 user guide); a platform that has a
 /// limit is a laptop or a desktop. Parts of a package are no hungrier than it.
+/// AMD's packages have no limits to read: the same is believed of them as of those that hwmon reads.
 pub(super) fn plausible(part: &Part) -> Plausible {
     match part {
         Part::Device { .. } | Part::Domain { .. } => Plausible {
             most: 2000.0,
             floor: 500.0,
-            unlimited: 500.0,
+            unlimited: 1500.0,
         },
         Part::Meter { .. } => Plausible {
             most: 20_000.0,
@@ -274,7 +275,7 @@ mod tests {
         assert_eq!(package.limit(270_000_000), Some(Watts(270.0)));
         assert_eq!(package.ceiling(Some(Watts(350.0))), Watts(700.0));
         assert_eq!(package.ceiling(Some(Watts(15.0))), Watts(500.0));
-        assert_eq!(package.ceiling(None), Watts(500.0));
+        assert_eq!(package.ceiling(None), Watts(1500.0));
     }
 
     #[test]

@@ -227,6 +227,7 @@ fn sensor_row(sensor: &SensorHealth, at: Option<Moment>) -> Markup {
     let mut counts: Vec<String> = sensor
         .errors
         .iter()
+        .filter(|(_, number)| *number > 0)
         .map(|(reason, number)| format!("{reason} errors {number}"))
         .collect();
     for (what, number) in [("wraps", sensor.wraps), ("gaps", sensor.gaps)] {
