@@ -561,7 +561,9 @@ fn the_nodes_power_is_what_the_meter_in_force_says() {
         assert!(near(node.0, meter.0), "{node:?}, not {meter:?} at {second}");
         assert!(near(node.0, devices.0));
     }
-    engine.apply(&batch("hwmon", 20.5, vec![psys(40.0)], vec![]));
+    for second in [20.25, 20.5] {
+        engine.apply(&batch("hwmon", second, vec![psys(40.0)], vec![]));
+    }
     let below = engine.tick(at(20.5));
     assert!(
         near(below.node.watts.unwrap().0, 100.0),
