@@ -10,8 +10,9 @@ use std::path::PathBuf;
 
 /// Publishes this machine's watts, joules and grams of CO2e for Prometheus.
 ///
-/// Without a command it serves /metrics. Every flag stands for the configuration key of the same name
-/// (--grid.zone is zone under grid:) and goes before it.
+/// Without a command it serves /metrics. A flag stands for the configuration key of the same name
+/// (--grid.zone is zone under grid:) and goes before it. The keys of grid.cloud, grid.market, embodied
+/// and sensors.model have no flags.
 #[derive(Debug, Parser)]
 #[command(name = "gramwatt", version, subcommand_negates_reqs = true)]
 pub struct Cli {
@@ -76,7 +77,7 @@ struct Flags {
     /// TLS and basic auth, in the format of Prometheus' exporter-toolkit.
     #[arg(long = "web.config.file", value_name = "FILE", global = true)]
     web_config: Option<PathBuf>,
-    /// Scrapes answered at once; more get 503 [default: 40].
+    /// Scrapes answered at once; more get 503; 0 sets no bound [default: 40].
     #[arg(long = "web.max-requests", value_name = "N", global = true)]
     max_requests: Option<usize>,
     /// Take the listening sockets from systemd.
@@ -193,17 +194,28 @@ impl Cli {
     /// # Errors
     /// As [`Config::read`] and [`Config::check`].
     pub fn config(&self) -> Result<Config, ConfigError> {
-        let mut config = match &self.flags.config_file {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
+        let Some(path) = &self.flags.config_file else {
+            return self.changed(Config::default()).check();
         };
+        let file = Config::read(path)?;
+        self.changed(file.clone()).check().map_err(|error| {
+            // What the flags bring about is not the file's fault.
+            let alone = file.check().err().map(|error| error.to_string());
+            match alone {
+                Some(alone) if alone == error.to_string() => error.of(path),
+                _ => error,
+            }
+        })
+    }
+
+    fn changed(&self, mut config: Config) -> Config {
         self.flags.change(&mut config);
         for (name, on) in &self.switches {
             for family in FAMILIES.iter().filter(|family| family.name == name) {
                 (family.switch)(&mut config.sensors).turn(*on);
             }
         }
-        config.check()
+        config
     }
 }
 
@@ -254,12 +266,13 @@ impl Flags {
         );
         put(&self.state.clone().map(Some), &mut config.state.directory);
         put(&self.node_name.clone().map(Some), &mut config.node.name);
-        put(&self.intensity.map(Some), &mut config.grid.intensity);
         put(&self.pue.map(Some), &mut config.node.pue);
         if self.zone.is_some() {
             config.grid.zone.clone_from(&self.zone);
             config.grid.cloud = None;
+            config.grid.intensity = None;
         }
+        put(&self.intensity.map(Some), &mut config.grid.intensity);
         config.web.systemd_socket |= self.systemd_socket;
         config.demo |= self.demo;
     }
@@ -295,6 +308,25 @@ mod tests {
              sensors: {interval: 2s, rapl: {enabled: false}}\nweb: {listen_address: ['[::1]:0']}\n",
         );
         assert_eq!(flags, keys.unwrap());
+    }
+
+    #[test]
+    fn the_zone_of_a_flag_goes_before_all_that_the_file_says_of_the_grid() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("gramwatt.yml");
+        let file = format!("--config.file={}", path.display());
+        for text in [
+            "grid: {intensity: 380, market: {intensity: 1}}",
+            "grid: {cloud: {provider: aws, region: eu-central-1}, market: {intensity: 1}}",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let grid = config(&[&file, "--grid.zone=FR"]).grid;
+            assert_eq!(grid.zone.as_deref(), Some("FR"));
+            assert_eq!((grid.cloud, grid.intensity), (None, None), "{text}");
+            assert!(grid.market.is_some());
+            let grid = config(&[&file, "--grid.zone=FR", "--grid.intensity=50"]).grid;
+            assert_eq!(grid.intensity, Intensity::try_from(50.0).ok());
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The configuration: one value, read from YAML and flags, that is valid once it exists.
 
 use crate::embodied::Making;
+use crate::file;
 use crate::node::Choice;
 use crate::sensor::{MeterClass, Sensors};
 use crate::units::GramsPerKwh;
+use crate::web::listen;
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -257,7 +260,7 @@ pub struct Web {
     pub telemetry_path: String,
     /// TLS and basic auth, in the format of Prometheus' exporter-toolkit.
     pub config_file: Option<PathBuf>,
-    /// Scrapes answered at once; more get 503.
+    /// Scrapes answered at once; more get 503. 0 sets no bound.
     pub max_requests: usize,
     /// Take the listening sockets from systemd instead of `listen_address`.
     pub systemd_socket: bool,
@@ -317,12 +320,12 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: {source}: give a readable file with --config.file, or none at all")]
+    #[error("{path}: {source}: a configuration is a readable file of YAML in UTF-8")]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file is too large to be a configuration.
     #[error("{0}: larger than 1 MiB, which no configuration is")]
@@ -340,6 +343,20 @@ pub enum ConfigError {
     Contradiction(String),
 }
 
+impl ConfigError {
+    /// The error of a configuration that a file alone holds, with the file's name.
+    #[must_use]
+    pub fn of(self, path: &Path) -> Self {
+        match self {
+            Self::Contradiction(message) => Self::Wrong {
+                path: path.to_owned(),
+                message,
+            },
+            other => other,
+        }
+    }
+}
+
 /// Largest configuration that is read.
 const LARGEST: u64 = 1 << 20;
 
@@ -354,10 +371,12 @@ impl Config {
             path: path.to_owned(),
             source,
         };
-        if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST {
-            return Err(ConfigError::TooLarge(path.to_owned()));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let bytes = file::read(path, LARGEST).map_err(|error| match error.kind() {
+            ErrorKind::FileTooLarge => ConfigError::TooLarge(path.to_owned()),
+            _ => unreadable(error),
+        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| unreadable(io::Error::new(ErrorKind::InvalidData, "is not UTF-8 text")))?;
         Self::parse(&text).map_err(|message| ConfigError::Wrong {
             path: path.to_owned(),
             message,
@@ -376,7 +395,7 @@ impl Config {
         if empty {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(text).map_err(|error| explain::explain(&error))
+        serde_yaml::from_str(text).map_err(|error| explain::explain(&error, text))
     }
 
     /// Where the books are kept: the directory given, or the usual one. A synthetic node has books of
@@ -391,7 +410,7 @@ impl Config {
         directory
     }
 
-    /// Looks for values that contradict one another.
+    /// Looks for values that contradict one another, malformed addresses, and mounts that are not there.
     ///
     /// # Errors
     /// The keys, and what to do.
@@ -407,11 +426,29 @@ impl Config {
         if web.telemetry_path.starts_with("/-/") {
             return wrong("web.telemetry_path: /-/ is kept for health and reload".into());
         }
-        if web.max_requests == 0 {
-            return wrong("web.max_requests: 0 would answer no scrape at all".into());
-        }
         if web.listen_address.is_empty() && !web.systemd_socket {
             return wrong("web.listen_address: give at least one address, such as :10061".into());
+        }
+        for address in &web.listen_address {
+            if let Err(reason) = listen::well_formed(address) {
+                return wrong(format!(
+                    "web.listen_address: cannot listen on {address}: {reason}"
+                ));
+            }
+        }
+        let mounts = [
+            ("path.sysfs", &self.path.sysfs, Paths::default().sysfs),
+            ("path.procfs", &self.path.procfs, Paths::default().procfs),
+        ];
+        for (key, path, usual) in mounts {
+            // A machine may lack the usual one; one that was named must be there.
+            if *path != usual && !path.is_dir() {
+                return wrong(format!(
+                    "{key}: there is no directory {}: give the one where the host's {} is mounted",
+                    path.display(),
+                    usual.display()
+                ));
+            }
         }
         if self.grid.zone.is_some() && self.grid.cloud.is_some() {
             return wrong("grid: give zone or cloud, not both: a cloud region has a zone".into());

@@ -80,6 +80,9 @@ fn books(config: &Config) -> (String, bool) {
             ),
             true,
         ),
+        Err(error @ crate::state::StateError::NoBoot { .. }) => {
+            (format!("books    UNREADABLE {error}"), false)
+        }
         Err(error) => (format!("books    UNWRITABLE {error}"), false),
     }
 }

@@ -20,6 +20,7 @@ pub mod state;
 pub mod exposition;
 pub mod web;
 pub mod data;
+pub mod file;
 pub mod config;
 pub mod cli;
 pub mod log;

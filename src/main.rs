@@ -50,12 +50,17 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
         Some(Verb::ConfigReference) => print(&config::reference()),
         Some(Verb::Metrics) => print(&exposition::reference()),
         Some(Verb::CheckConfig { file }) => {
-            let config = Config::read(file)?.check()?;
+            let config = Config::read(file)?
+                .check()
+                .map_err(|error| error.of(file))?;
             Setup::new(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+            let mut said = String::new();
             if let Some(web) = &config.web.config_file {
-                web::access::check(web)?;
+                for warning in web::access::check(web)? {
+                    said += &format!("{}: warning: {warning}\n", web.display());
+                }
             }
-            print(&format!("{}: right\n", file.display()))
+            print(&format!("{said}{}: right\n", file.display()))
         }
         Some(Verb::Doctor) => {
             let config = cli.config()?;

@@ -75,11 +75,22 @@ pub enum StateError {
     Taken(PathBuf),
     /// The directory cannot be made or written.
     #[error(
-        "{path}: {source}: counters will start at 0 after every restart; give a writable \
-         --state.directory on a tmpfs that lives as long as the boot"
+        "{path}: {source}: the books cannot be kept there, and counters that are not kept start at 0 \
+         after every restart; give a writable --state.directory on a tmpfs that lives as long as the boot"
     )]
     Unwritable {
         /// What could not be made.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody tells which boot this is, so that the books of an earlier one could not be told apart.
+    #[error(
+        "path.procfs: {path}: {source}: the kernel tells there which boot this is; give the host's \
+         /proc with --path.procfs"
+    )]
+    NoBoot {
+        /// What could not be read.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -100,7 +111,7 @@ impl Store {
     /// Opens `directory` (made if need be) for the boot that `proc` tells of.
     ///
     /// # Errors
-    /// Where the directory cannot be written, or another process holds it.
+    /// Where the directory cannot be written, or another process holds it, or the boot is not known.
     pub fn open(directory: &Path, proc: &Path) -> Result<Self, StateError> {
         let unwritable = |path: &Path| {
             let path = path.to_owned();
@@ -112,7 +123,10 @@ impl Store {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| StateError::Taken(directory.to_owned()))?;
         let boot_id = proc.join("sys/kernel/random/boot_id");
-        let boot = fs::read_to_string(&boot_id).map_err(unwritable(&boot_id))?;
+        let boot = fs::read_to_string(&boot_id).map_err(|source| StateError::NoBoot {
+            path: boot_id,
+            source,
+        })?;
         Ok(Self {
             file: directory.join("state.json"),
             draft: directory.join("state.json.new"),

@@ -1,12 +1,29 @@
 //! What is wrong with a configuration, in words that tell what to write instead.
 
 /// The parser's error with the nearest known key added where one was mistyped.
-pub(crate) fn explain(error: &serde_yaml::Error) -> String {
-    let text = placed(plain(&error.to_string()), error.location());
-    match suggestion(&text) {
+pub(crate) fn explain(error: &serde_yaml::Error, yaml: &str) -> String {
+    let said = error.to_string();
+    let text = placed(plain(&said), error.location());
+    if let Some(line) = tabbed(error.location(), yaml) {
+        return format!("{text}; line {line} begins with a tab: YAML is indented with spaces");
+    }
+    match suggestion(&said) {
         Some(meant) => format!("{text}; did you mean `{meant}`?"),
         None => text,
     }
+}
+
+/// The line that is indented with a tab, where the parser stopped there or right below it.
+fn tabbed(place: Option<serde_yaml::Location>, yaml: &str) -> Option<usize> {
+    let stopped = place?.line();
+    (stopped.saturating_sub(1)..=stopped).rev().find(|number| {
+        let line = number.checked_sub(1).and_then(|n| yaml.lines().nth(n));
+        line.is_some_and(|line| {
+            let text = line.trim_start();
+            line.strip_suffix(text)
+                .is_some_and(|space| space.contains('\t'))
+        })
+    })
 }
 
 /// The message with its place, which the parser leaves out for the very beginning.
@@ -23,13 +40,56 @@ fn placed(message: String, place: Option<serde_yaml::Location>) -> String {
     }
 }
 
-/// The message without the names of our types, which mean nothing to who wrote the file.
+/// What the parser calls things, and what a person does.
+const WORDS: [(&str, &str); 13] = [
+    ("expected f64", "expected a number"),
+    ("expected usize", "expected a whole number of at least 0"),
+    ("expected u32", "expected a whole number of at least 0"),
+    ("expected u64", "expected a whole number of at least 0"),
+    ("expected a sequence", "expected a list"),
+    ("expected a map", "expected keys with values"),
+    ("invalid type: sequence", "invalid type: a list"),
+    ("invalid type: map", "invalid type: keys with values"),
+    ("invalid type: unit value", "invalid type: nothing"),
+    ("invalid type: floating point", "invalid type: number"),
+    ("unknown variant", "unknown word"),
+    ("unknown field", "unknown key"),
+    ("missing field", "missing key"),
+];
+
+/// The message without the parser's words and the names of our types, which mean nothing to who wrote
+/// the file.
 fn plain(message: &str) -> String {
-    let Some((before, after)) = message.split_once("expected struct ") else {
-        return message.to_owned();
+    let text = match message.split_once("expected struct ") {
+        None => message.to_owned(),
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|c: char| c.is_alphanumeric());
+            let section = before.split_once(": invalid").map_or("", |(key, _)| key);
+            let example = example(section);
+            format!("{before}expected keys with values, such as `{example}`{rest}")
+        }
     };
-    let rest = after.trim_start_matches(|c: char| c.is_alphanumeric());
-    format!("{before}expected keys with values, such as `interval: 1s`{rest}")
+    WORDS
+        .iter()
+        .fold(text, |text, (theirs, ours)| text.replacen(theirs, ours, 1))
+}
+
+/// What may stand in a section.
+fn example(section: &str) -> &'static str {
+    match section {
+        "node" => "pue: 1.3",
+        "grid" => "zone: DE",
+        "grid.cloud" => "{provider: aws, region: eu-central-1}",
+        "grid.market" => "intensity: 0",
+        "embodied" => "lifetime_years: 5",
+        "sensors" => "interval: 1s",
+        "path" => "sysfs: /host/sys",
+        "state" => "directory: /run/gramwatt",
+        "web" => "max_requests: 40",
+        "log" => "level: info",
+        family if family.starts_with("sensors.") => "enabled: false",
+        _ => "grid: {zone: DE}",
+    }
 }
 
 /// The nearest of the names that the message says were expected.

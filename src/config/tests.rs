@@ -47,6 +47,31 @@ fn mistakes_are_told_with_place_and_mend() {
         ("nonsense\n", &["nonsense", "expected keys"]),
         ("node: 3\n", &["node", "expected keys", "line 1"]),
         ("grid: {zone: DE\n", &["line"]),
+        ("grid:\n\tzone: DE\n", &["line 2", "tab", "spaces"]),
+        (
+            "grid:\n  zone: DE\n\tcloud: x\n",
+            &["line 3", "tab", "spaces"],
+        ),
+        ("grid: {intensity: lots}\n", &["expected a number"]),
+        ("web: {max_requests: -1}\n", &["expected a whole number"]),
+        ("web: {listen_address: ':1'}\n", &["expected a list"]),
+        ("sensors: {interval: [1]}\n", &["a list, expected a string"]),
+        ("node: {meter: acpy}\n", &["unknown word"]),
+        ("snesors: {}\n", &["unknown key"]),
+        (
+            "sensors: {demo: {enabled: true}}\n",
+            &["unknown key `demo`"],
+        ),
+        (
+            "sensors: {rapl: false}\n",
+            &["sensors.rapl", "`enabled: false`"],
+        ),
+        ("grid: DE\n", &["such as `zone: DE`"]),
+        (
+            "grid: {cloud: aws}\n",
+            &["`{provider: aws, region: eu-central-1}`"],
+        ),
+        ("grid: {market: 3}\n", &["`intensity: 0`"]),
     ];
     for (text, expected) in cases {
         let message = Config::parse(text).unwrap_err();
@@ -64,11 +89,29 @@ fn contradictions_are_refused() {
     for text in [
         "grid: {zone: DE, cloud: {provider: aws, region: eu-central-1}}",
         "web: {telemetry_path: metrics}",
-        "web: {max_requests: 0}",
+        "web: {listen_address: [':100610']}",
+        "web: {listen_address: ['[::1]']}",
+        "path: {sysfs: /no/such/mount}",
+        "path: {procfs: /no/such/mount}",
         "web: {listen_address: []}",
     ] {
         assert!(Config::parse(text).unwrap().check().is_err(), "{text}");
     }
+}
+
+#[test]
+fn no_bound_on_scrapes_is_a_bound_of_0() {
+    assert!(
+        Config::parse("web: {max_requests: 0}")
+            .unwrap()
+            .check()
+            .is_ok()
+    );
+}
+
+#[test]
+fn the_reference_names_no_key_that_does_nothing() {
+    assert!(!reference().contains("sensors.demo"));
 }
 
 #[test]

@@ -10,8 +10,6 @@ use super::{
 use crate::clock;
 use crate::units::Watts;
 use load::{SWITCHED_ON, Unit, energy_between, utilization};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,21 +17,15 @@ use std::time::Duration;
 pub const SUMMARY: &str =
     "A synthetic two-socket, eight-GPU node for trying dashboards; measures nothing";
 
-/// `sensors.demo`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Whether the synthetic node is shown; `--demo` sets it.
-    pub enabled: bool,
-}
+/// Nothing: the synthetic node is `demo: true` or `--demo`, and no key of `sensors`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {}
 
 impl Switch for Config {
     fn is_on(&self) -> bool {
-        self.enabled
+        false
     }
-    fn turn(&mut self, on: bool) {
-        self.enabled = on;
-    }
+    fn turn(&mut self, _on: bool) {}
 }
 
 /// Makes the synthetic node. It looks at no file.

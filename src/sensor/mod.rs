@@ -399,6 +399,7 @@ families! {
     /// Power modelled from rated power and load where a package or its memory has no sensor.
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
+    #[serde(skip)]
     demo,
 }
 

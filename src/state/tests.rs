@@ -151,7 +151,13 @@ fn a_place_that_cannot_be_written_is_named() {
     assert!(error.to_string().contains("run/gramwatt"), "{error}");
     let nowhere = TempDir::new().unwrap();
     let error = Store::open(nowhere.path(), nowhere.path()).unwrap_err();
-    assert!(error.to_string().contains("boot_id"), "{error}");
+    assert!(matches!(error, StateError::NoBoot { .. }), "{error}");
+    let said = error.to_string();
+    assert!(
+        said.contains("boot_id") && said.contains("path.procfs"),
+        "{said}"
+    );
+    assert!(!said.contains("state.directory"), "{said}");
 }
 
 #[test]

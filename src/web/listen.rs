@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 /// Connections that may wait to be accepted; the kernel bounds it by `net.core.somaxconn`. The standard
 /// library's 128 overflow in a burst, and who comes then tries again only after a second.
@@ -92,33 +92,56 @@ fn listen(address: &str) -> Result<TcpListener, BindError> {
     Err(BindError::new(address, reason))
 }
 
-/// The socket addresses that `address` may mean, in the order to try them.
-fn candidates(address: &str) -> Result<Vec<SocketAddr>, String> {
+/// Whether `address` has the form of one, without asking for the name that may be in it.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn well_formed(address: &str) -> Result<(), String> {
+    parse(address).map(|_| ())
+}
+
+/// What stands before the port.
+enum Host<'a> {
+    Every,
+    Ipv6(Ipv6Addr),
+    Name(&'a str),
+}
+
+fn parse(address: &str) -> Result<(Host<'_>, u16), String> {
     const FORM: &str = "write host:port, [IPv6]:port or :port, such as :10061";
     if address.contains("://") {
         return Err(format!("a URL is not expected here; {FORM}"));
     }
-    let Some((host, port)) = address.rsplit_once(':') else {
+    let parts = address.rsplit_once(':');
+    let Some((host, port)) = parts.filter(|_| !address.ends_with(']')) else {
         return Err(format!("the port is missing; {FORM}"));
     };
     let port: u16 = port
         .parse()
         .map_err(|_| format!("{port:?} is no port number, 0 to 65535; {FORM}"))?;
     if host.is_empty() {
-        return Ok(vec![([0u16; 8], port).into(), ([0u8; 4], port).into()]);
+        return Ok((Host::Every, port));
     }
     if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').unwrap_or(inner);
-        let inner: std::net::Ipv6Addr = inner
-            .parse()
-            .map_err(|_| format!("{host} is no IPv6 address; {FORM}"))?;
-        return Ok(vec![(inner, port).into()]);
+        let inner = inner.strip_suffix(']').and_then(|inner| inner.parse().ok());
+        let inner = inner.ok_or_else(|| format!("{host} is no IPv6 address; {FORM}"))?;
+        return Ok((Host::Ipv6(inner), port));
     }
     if host.contains(':') {
         return Err(format!(
             "an IPv6 address stands in brackets: [{host}]:{port}"
         ));
     }
+    Ok((Host::Name(host), port))
+}
+
+/// The socket addresses that `address` may mean, in the order to try them.
+fn candidates(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = match parse(address)? {
+        (Host::Every, port) => return Ok(vec![([0u16; 8], port).into(), ([0u8; 4], port).into()]),
+        (Host::Ipv6(host), port) => return Ok(vec![(host, port).into()]),
+        (Host::Name(host), port) => (host, port),
+    };
     match (host, port).to_socket_addrs() {
         Ok(found) => {
             let mut found: Vec<_> = found.collect();
@@ -204,6 +227,8 @@ mod tests {
         let cases = [
             ("10061", "the port is missing"),
             ("", "the port is missing"),
+            ("[::1]", "the port is missing"),
+            ("[::1:9000", "is no IPv6 address"),
             ("localhost:", "is no port number"),
             (":http", "is no port number"),
             (":65536", "is no port number"),

@@ -3,6 +3,7 @@
 
 use super::san;
 use super::webconfig::{Cipher, ClientAuth, Curve, Material, Tls, Version};
+use crate::file;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::pki_types::pem::PemObject;
@@ -13,7 +14,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
     SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion,
 };
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -192,21 +193,10 @@ fn source(name: &str, material: &Material) -> String {
 /// # Errors
 /// When it cannot be read or is larger.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    // Opening a named pipe would wait for a writer.
-    let regular = std::fs::metadata(path).map(|metadata| metadata.is_file());
-    match regular {
-        Ok(true) => {}
-        Ok(false) => return Err("is not a regular file".to_owned()),
-        Err(error) => return Err(format!("cannot be read: {error}")),
-    }
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("is larger than {MAX_FILE} bytes"));
-    }
-    Ok(bytes)
+    file::read(path, MAX_FILE).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::FileTooLarge => error.to_string(),
+        _ => format!("cannot be read: {error}"),
+    })
 }
 
 fn pem(name: &str, material: &Material) -> Result<Vec<u8>, String> {

@@ -228,7 +228,8 @@ struct RateSection {
 /// two things that exclude each other; with line and column where there is one place to blame.
 pub fn parse(text: &str, path: &Path) -> Result<WebConfig, WebConfigError> {
     let refuse = |reason: String| WebConfigError::new(path, reason);
-    let root: Option<Root> = serde_yaml::from_str(text).map_err(|error| refuse(explain(&error)))?;
+    let root: Option<Root> =
+        serde_yaml::from_str(text).map_err(|error| refuse(explain(&error, text)))?;
     let root = root.unwrap_or_default();
     let mut warnings = Vec::new();
     let directory = path.parent().unwrap_or(Path::new(""));

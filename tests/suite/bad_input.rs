@@ -100,13 +100,56 @@ fn a_file_that_cannot_be_a_configuration_is_refused() {
     refused(
         &machine,
         &[&config(&machine.path("sys"))],
-        &["sys", "directory", "readable file"],
+        &["sys", "is a directory", "readable file"],
     );
     refused(
         &machine,
         &[&config(&machine.path("none.yml"))],
         &["none.yml", "No such file"],
     );
+    for path in [&binary, &machine.path("none.yml")] {
+        let path = path.display().to_string();
+        let said = run(["check-config", &path]).stderr;
+        assert!(!String::from_utf8_lossy(&said).contains("--config.file"));
+    }
+    let pipe = machine.path("pipe");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    refused(&machine, &[&config(&pipe)], &["pipe", "regular file"]);
+    let zero = std::path::Path::new("/dev/zero");
+    refused(&machine, &[&config(zero)], &["/dev/zero", "regular file"]);
+}
+
+#[test]
+fn contradictions_in_a_file_name_the_file() {
+    let machine = Machine::two_packages();
+    for (text, word) in [
+        (
+            "grid: {zone: DE, cloud: {provider: aws, region: eu-central-1}}\n",
+            "zone or cloud",
+        ),
+        ("web: {telemetry_path: metrics}\n", "web.telemetry_path"),
+        ("web: {listen_address: [':100610']}\n", "100610"),
+    ] {
+        let file = machine.write("gramwatt.yml", text).display().to_string();
+        refused(
+            &machine,
+            &[&format!("--config.file={file}")],
+            &["gramwatt.yml: ", word],
+        );
+        refused(
+            &machine,
+            &["check-config", &file],
+            &["gramwatt.yml: ", word],
+        );
+    }
+    let file = machine.write("gramwatt.yml", "{}\n").display().to_string();
+    let flags = machine.with(&[
+        &format!("--config.file={file}"),
+        "--web.telemetry-path=metrics",
+    ]);
+    let said = run(flags).stderr;
+    assert!(!String::from_utf8_lossy(&said).contains("gramwatt.yml"));
 }
 
 #[test]
@@ -120,7 +163,6 @@ fn a_wrong_flag_is_refused() {
         ("--grid.zone=Germany", &["Germany", "DE (Germany)"]),
         ("--sensors.interval=soon", &["soon", "100ms to 1m"]),
         ("--node.meter=wall", &["wall", "psys"]),
-        ("--web.max-requests=0", &["max_requests"]),
         ("--web.telemetry-path=metrics", &["telemetry_path", "/"]),
         ("--log.level=loud", &["loud", "debug"]),
         (
@@ -129,6 +171,16 @@ fn a_wrong_flag_is_refused() {
         ),
     ] {
         refused(&machine, &[flag], words);
+    }
+}
+
+#[test]
+fn a_mount_that_is_not_there_is_refused() {
+    for key in ["path.sysfs", "path.procfs"] {
+        let output = run([&format!("--{key}=/no/such"), FREE_PORT]);
+        assert_eq!(output.status.code(), Some(2), "{key}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(key) && said.contains("/no/such"), "{said}");
     }
 }
 
@@ -207,6 +259,10 @@ fn books_that_cannot_be_kept_are_refused() {
     fs::remove_dir_all(elsewhere.state()).unwrap();
     std::os::unix::fs::symlink(&file, elsewhere.state()).unwrap();
     refused(&elsewhere, &[FREE_PORT], &["state", "--state.directory"]);
+
+    let bootless = Machine::two_packages();
+    fs::remove_file(bootless.path("proc/sys/kernel/random/boot_id")).unwrap();
+    refused(&bootless, &[FREE_PORT], &["path.procfs", "boot_id"]);
 }
 
 /// The factor in force, with its name.

@@ -183,6 +183,21 @@ fn check_config_says_that_a_file_is_right() {
 }
 
 #[test]
+fn check_config_prints_the_warnings_of_the_web_configuration() {
+    let machine = Machine::bare();
+    let hash = "$2y$04$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01232";
+    let web = machine.write("web.yml", format!("basic_auth_users: {{ada: '{hash}'}}\n"));
+    let text = format!("web: {{config_file: {}}}\n", web.display());
+    let file = machine.write("gramwatt.yml", text).display().to_string();
+    let said = printed(run(["check-config", &file]));
+    assert!(
+        said.contains("web.yml: warning: basic authentication without TLS"),
+        "{said}"
+    );
+    assert!(said.ends_with("gramwatt.yml: right\n"), "{said}");
+}
+
+#[test]
 fn references_are_tables() {
     let metrics = printed(run(["metrics"]));
     assert_eq!(metrics, gramwatt::exposition::reference());

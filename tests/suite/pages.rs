@@ -36,7 +36,7 @@ fn snapshots() -> Vec<Arc<Snapshot>> {
 }
 
 /// A program that `make setup` fetches, or that the machine has.
-fn tool(name: &str) -> PathBuf {
+pub fn tool(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fetched = root.join("target/tools/bin").join(name);
     if fetched.exists() {
@@ -46,7 +46,7 @@ fn tool(name: &str) -> PathBuf {
     }
 }
 
-fn mend(program: &Path, error: &std::io::Error) -> ! {
+pub fn mend(program: &Path, error: &std::io::Error) -> ! {
     panic!(
         "{}: {error}: run `make setup` (it fetches Debian's prometheus, which holds promtool, and a \
          Python environment with prometheus_client)",

@@ -124,7 +124,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     (
         "http_server_config: {headers: {Server: x}}",
-        &["unknown field `Server`"],
+        &["unknown key `Server`"],
     ),
     (
         "http_server_config: {headers: {X-Frame-Options: denny}}",
