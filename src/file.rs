@@ -19,7 +19,10 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
         .open(path)?;
     let what = file.metadata()?;
     if what.is_dir() {
-        return Err(Error::new(ErrorKind::InvalidInput, "is a directory"));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "is a directory, not a regular file",
+        ));
     }
     if !what.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "is not a regular file"));
