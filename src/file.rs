@@ -17,14 +17,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
         .read(true)
         .custom_flags(nonblocking)
         .open(path)?;
-    let what = file.metadata()?;
-    if what.is_dir() {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            "is a directory, not a regular file",
-        ));
-    }
-    if !what.is_file() {
+    if !file.metadata()?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "is not a regular file"));
     }
     let mut bytes = Vec::new();

@@ -100,7 +100,7 @@ fn a_file_that_cannot_be_a_configuration_is_refused() {
     refused(
         &machine,
         &[&config(&machine.path("sys"))],
-        &["sys", "is a directory", "readable file"],
+        &["sys", "not a regular file", "readable file"],
     );
     refused(
         &machine,
