@@ -667,6 +667,7 @@ fn gramwatt(scenario: &Json, args: &[&str]) -> (String, Option<i32>) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("scenario.json");
     fs::write(&file, scenario.to_string()).unwrap();
+    fs::create_dir(folder.path().join("sys")).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_gramwatt"))
         .args(args)
         .arg(format!("--sensor.nvml.library={}", standin().display()))
