@@ -139,7 +139,7 @@ fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, State
     let given = config.state.directory.is_some();
     match Store::open(&config.books_directory(), &config.path.procfs) {
         Ok(store) => Ok(Some(store)),
-        Err(error @ StateError::Unwritable { .. }) if !given => {
+        Err(error @ (StateError::Unwritable { .. } | StateError::NoBoot { .. })) if !given => {
             setup.settings.notes.push(error.to_string().into());
             Ok(None)
         }
