@@ -1,10 +1,11 @@
 //! `gramwatt doctor`: what can and cannot be measured here, and how to mend it.
 
 use crate::config::Config;
-use crate::sensor::{Finding, Presence};
+use crate::sensor::{Finding, Presence, Sensor};
 use crate::setup::Setup;
 use crate::state::Store;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// What the doctor says.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Diagnosis {
 
 /// Looks at everything that `config` would use.
 #[must_use]
-pub fn examine(config: &Config, setup: &Setup) -> Diagnosis {
+pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
     let mut text = String::new();
     let mut healthy = true;
     for (family, findings) in &setup.findings {
@@ -27,8 +28,10 @@ pub fn examine(config: &Config, setup: &Setup) -> Diagnosis {
         };
         let _ = writeln!(text, "{:<8} {}", family.name, family.summary);
         for finding in findings {
-            healthy &= finding.state != Presence::Unreadable;
-            line(&mut text, finding);
+            for finding in told(finding, &mut setup.sensors) {
+                healthy &= finding.state != Presence::Unreadable;
+                line(&mut text, &finding);
+            }
         }
     }
     let (books, kept) = books(config);
@@ -52,9 +55,34 @@ pub fn examine(config: &Config, setup: &Setup) -> Diagnosis {
     Diagnosis { text, healthy }
 }
 
+/// A finding, or what its sensor answers where nobody has asked it yet.
+fn told(finding: &Finding, sensors: &mut [(Box<dyn Sensor>, Duration)]) -> Vec<Finding> {
+    let is_meant = |sensor: &dyn Sensor| sensor.name() == finding.subject;
+    let mut sensors = sensors.iter_mut().map(|(sensor, _)| sensor.as_mut());
+    let unasked = finding.state == Presence::Unasked;
+    let Some(sensor) = sensors.find(|sensor| unasked && is_meant(*sensor)) else {
+        return vec![finding.clone()];
+    };
+    let readings = sensor.read();
+    let found = readings.good.iter().map(|reading| Finding {
+        subject: reading.source.part.to_string(),
+        state: Presence::Found,
+        detail: format!("{}: {}", finding.detail, reading.value),
+        mend: String::new(),
+    });
+    let amiss = readings.bad.iter().map(|fault| Finding {
+        subject: finding.subject.clone(),
+        state: Presence::Unreadable,
+        detail: fault.to_string(),
+        mend: fault.mend.clone(),
+    });
+    found.chain(amiss).collect()
+}
+
 fn line(text: &mut String, finding: &Finding) {
     let state = match finding.state {
         Presence::Found => "found",
+        Presence::Unasked => "not asked",
         Presence::Absent => "absent",
         Presence::Unreadable => "UNREADABLE",
     };

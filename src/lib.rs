@@ -21,6 +21,7 @@ pub mod exposition;
 pub mod web;
 pub mod data;
 pub mod file;
+pub mod secret;
 pub mod config;
 pub mod cli;
 pub mod log;

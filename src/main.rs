@@ -65,7 +65,7 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
         Some(Verb::Doctor) => {
             let config = cli.config()?;
             let setup = Setup::new(&config).map_err(|reason| anyhow!(reason))?;
-            let diagnosis = doctor::examine(&config, &setup);
+            let diagnosis = doctor::examine(&config, setup);
             print(&diagnosis.text)?;
             Ok(if diagnosis.healthy {
                 ExitCode::SUCCESS

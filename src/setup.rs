@@ -45,6 +45,7 @@ impl Setup {
         let roots = Roots {
             sys: config.path.sysfs.clone(),
             proc: config.path.procfs.clone(),
+            node: host(config),
         };
         for (rank, family) in FAMILIES.iter().enumerate() {
             setup.discover(rank, family, &roots, config);
@@ -62,10 +63,7 @@ impl Setup {
         let found = (family.discover)(roots, &sensors);
         self.findings.push((family, Some(found.findings)));
         for sensor in found.sensors {
-            let interval = config.sensors.interval.duration();
-            let interval = sensor
-                .max_interval()
-                .map_or(interval, |most| interval.min(most));
+            let interval = sensor.pace(config.sensors.interval.duration());
             self.seats.push(Seat {
                 name: sensor.name().into(),
                 rank,

@@ -34,10 +34,14 @@ fn rows(object: &Value, root: &Schema, prefix: &str, defaults: &Value, out: &mut
             .and_then(Value::as_str)
             .unwrap_or("")
             .replace('\n', " ");
+        let entry = inner.get("items").map(|items| resolve(items, root));
         if inner.get("properties").is_some() {
             rows(inner, root, &key, default, out);
         } else {
             let _ = writeln!(out, "| `{key}` | {} | {meaning} |", shown(default));
+        }
+        if let Some(entry) = entry {
+            rows(entry, root, &format!("{key}[]"), &Value::Null, out);
         }
     }
 }

@@ -18,14 +18,24 @@ pub mod sysfs;
 
 pub use fault::{Cause, Fault, IMPLAUSIBLE, REASONS};
 
-/// Where the kernel's file systems are found; a container mounts the host's elsewhere, a test gives a
-/// fixture tree.
+/// What a family is told of the machine: where the kernel's file systems are found (a container mounts
+/// the host's elsewhere, a test gives a fixture tree), and what the machine is called.
 #[derive(Clone, Debug)]
 pub struct Roots {
     /// `/sys`, or what stands for it.
     pub sys: PathBuf,
     /// `/proc`, or what stands for it.
     pub proc: PathBuf,
+    /// The node's name, so that many nodes can share one configuration; empty where nobody knows.
+    pub node: Arc<str>,
+}
+
+impl Roots {
+    /// A text of the configuration with the node's name for each `{node}`.
+    #[must_use]
+    pub fn named(&self, text: &str) -> String {
+        text.replace("{node}", &self.node)
+    }
 }
 
 /// What a device is.
@@ -114,6 +124,8 @@ pub enum Scope {
     Module,
     /// One supply rail of a board.
     Rail,
+    /// All devices of one kind together.
+    Group,
     /// Nobody has told us.
     Unknown,
 }
@@ -126,6 +138,7 @@ impl Scope {
             Self::Node(_) => "node",
             Self::Module => "module",
             Self::Rail => "rail",
+            Self::Group => "group",
             Self::Unknown => "unknown",
         }
     }
@@ -248,6 +261,18 @@ pub enum Value {
     Modelled(Watts),
 }
 
+impl fmt::Display for Value {
+    /// For people: what a counter reads, or the power.
+    #[allow(clippy::cast_precision_loss)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Counter { raw, unit, .. } => write!(f, "counts {:.0} J", *raw as f64 * unit),
+            Self::Power(watts) => write!(f, "draws {:.1} W", watts.0),
+            Self::Modelled(watts) => write!(f, "is taken to draw {:.1} W", watts.0),
+        }
+    }
+}
+
 /// One good reading.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -301,10 +326,11 @@ pub trait Sensor: Send {
     fn name(&self) -> &str;
     /// Reads everything once.
     fn read(&mut self) -> Readings;
-    /// The longest time between two reads at which nothing is lost (a quarter of the shortest
-    /// counter wrap at full power); `None` where any will do.
-    fn max_interval(&self) -> Option<Duration> {
-        None
+    /// How often it is to be read, where `wanted` is what the configuration says for all: more often
+    /// where a counter would wrap (a quarter of the shortest wrap at full power), less often where each
+    /// read is dear to what it asks.
+    fn pace(&self, wanted: Duration) -> Duration {
+        wanted
     }
 }
 
@@ -330,6 +356,9 @@ pub enum Presence {
     Absent,
     /// There, and cannot be read: an error with a mend.
     Unreadable,
+    /// Named by the configuration, and far away: not asked before its sensor is read, so that the
+    /// program's start waits for nobody. `doctor` asks.
+    Unasked,
 }
 
 /// What a family finds on a machine.
@@ -347,6 +376,29 @@ pub trait Switch {
     fn is_on(&self) -> bool;
     /// What `--sensor.NAME` and `--no-sensor.NAME` do.
     fn turn(&mut self, on: bool);
+}
+
+/// The configuration of a family that reads what a person names: one entry each, and the family is off
+/// where there is none.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Listed<T>(pub Vec<T>);
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Switch for Listed<T> {
+    fn is_on(&self) -> bool {
+        !self.0.is_empty()
+    }
+    fn turn(&mut self, on: bool) {
+        if !on {
+            self.0.clear();
+        }
+    }
 }
 
 /// Declares the families once: their modules, their part of the configuration, and the table that

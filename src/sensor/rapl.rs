@@ -100,8 +100,9 @@ impl Sensor for Rapl {
         readings
     }
 
-    fn max_interval(&self) -> Option<Duration> {
-        self.scan.zones.iter().filter_map(Zone::pace).min()
+    fn pace(&self, wanted: Duration) -> Duration {
+        let zones = self.scan.zones.iter().filter_map(Zone::pace);
+        zones.min().map_or(wanted, |most| most.min(wanted))
     }
 }
 

@@ -96,6 +96,7 @@ fn roots(folder: &Path) -> Roots {
     Roots {
         sys: folder.join("sys"),
         proc: folder.join("proc"),
+        node: "".into(),
     }
 }
 

@@ -56,6 +56,7 @@ impl Machine {
         let roots = Roots {
             sys: self.sys(""),
             proc: self.root.path().join("proc"),
+            node: "".into(),
         };
         discover(&roots, &Config::default())
     }

@@ -46,6 +46,7 @@ impl Fixture {
         let roots = Roots {
             sys: self.dir.path().join("sys"),
             proc: self.dir.path().join("proc"),
+            node: "".into(),
         };
         let mut found = discover(&roots, &self.config);
         (found.sensors.pop().unwrap(), found.findings)
@@ -361,6 +362,7 @@ fn this_machine_has_a_model_of_itself() {
     let roots = Roots {
         sys: "/sys".into(),
         proc: "/proc".into(),
+        node: "".into(),
     };
     let mut found = discover(&roots, &Config::default());
     let states: Vec<_> = found.findings.iter().map(|f| f.state).collect();

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 const RANGE: u64 = 262_143_328_850;
 
@@ -34,6 +35,7 @@ impl Machine {
         Roots {
             sys: self.root.path().join("sys"),
             proc: self.root.path().join("proc"),
+            node: "".into(),
         }
     }
     fn path(&self, file: &str) -> PathBuf {
@@ -126,7 +128,7 @@ fn a_server_is_packages_and_memory() {
     assert_eq!(good[1].source.about.vendor, "");
     assert_eq!(good[1].source.about.memory_bytes, Some(1 << 30));
     // 262143 J last 175 s at 1500 W, which a part without limits is taken to draw.
-    let pace = sensor.max_interval().unwrap();
+    let pace = sensor.pace(Duration::from_secs(60));
     assert!((pace.as_secs_f64() - 43.69).abs() < 0.01, "{pace:?}");
 }
 
@@ -407,5 +409,6 @@ fn a_counter_of_unknown_range_has_no_wrap() {
     let reading = sensor.read().good.remove(0);
     assert!(matches!(reading.value, Value::Counter { wraps_at: None, .. }));
     assert!(matches!(reading.source.part, Part::Device { kind: Kind::Cpu, .. }));
-    assert_eq!(sensor.max_interval(), None);
+    let minute = Duration::from_secs(60);
+    assert_eq!(sensor.pace(minute), minute);
 }

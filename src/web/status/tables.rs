@@ -297,6 +297,7 @@ fn meter_row(meter: &Meter, in_force: Option<MeterClass>) -> Markup {
         Scope::Node(class) => ("the node", in_force == Some(class)),
         Scope::Module => ("a processor module", false),
         Scope::Rail => ("a supply rail", false),
+        Scope::Group => ("all devices of a kind", false),
         Scope::Unknown => ("unknown", false),
     };
     html! {
