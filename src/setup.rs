@@ -33,7 +33,7 @@ impl Setup {
                 factor: place.factor,
                 grid: place.grid.map(Arc::new),
                 pue: place.pue,
-                meter: config.node.meter.into(),
+                meter: (&config.node.meter).into(),
                 making: config.embodied.clone(),
                 host: host(config),
                 demo: config.demo,

@@ -253,7 +253,7 @@ fn settings(factor: Factor) -> Settings {
             ratio: factor.pue,
             origin: "config",
         },
-        meter: Choice::Auto,
+        meter: Choice::auto(),
         making: serde_yaml::from_str::<Making>("kilograms: {d0: 20, d1: 150}").unwrap(),
         host: "".into(),
         demo: false,
