@@ -1,5 +1,9 @@
 //! The grid: where the node stands and what its electricity emits.
 
+pub mod choose;
+pub mod forecast;
+pub mod series;
+
 use crate::carbon::Factor;
 use crate::config::{Cloud, Config};
 use crate::data::{self, Zone};
