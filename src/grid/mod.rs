@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod forecast;
+pub mod provider;
 pub mod series;
 
 use crate::carbon::Factor;
