@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod forecast;
 pub mod provider;
+pub mod schedule;
 pub mod series;
 
 use crate::carbon::Factor;
