@@ -5,6 +5,7 @@ pub mod forecast;
 pub mod provider;
 pub mod schedule;
 pub mod series;
+pub mod zone;
 
 use crate::carbon::Factor;
 use crate::config::{Cloud, Config};
