@@ -10,6 +10,7 @@ mod report;
 use crate::carbon::{Factor, Timeline};
 use crate::clock::Moment;
 use crate::embodied::Making;
+use crate::grid::conditions::Conditions;
 use crate::ledger::{Account, Ledger, Method, Reader};
 use crate::node::{Choice, Force, Node};
 use crate::sensor::{MeterClass, Part, Readings, Scope};
@@ -92,6 +93,8 @@ pub struct Engine {
     timeline: Timeline,
     books: Books,
     health: BTreeMap<Arc<str>, Health>,
+    /// What the grid is like, beyond what is in the settings.
+    conditions: Conditions,
     /// What was last said of the meter that was asked for, so that it is logged once.
     meter_note: Option<Arc<str>>,
 }
@@ -109,6 +112,7 @@ impl Engine {
             timeline: kept.timeline,
             books: kept.books,
             health: BTreeMap::new(),
+            conditions: Conditions::default(),
             meter_note: None,
             settings: settings.clone(),
         };
@@ -132,8 +136,26 @@ impl Engine {
             self.health.insert(name, health);
         }
         self.settings = settings;
+        self.conditions = Conditions::default();
         self.started = now;
         self.meter_note = None;
+    }
+
+    /// Takes what the grid is like from `now` on, or from the moment a little before at which that began.
+    pub fn meet(&mut self, conditions: Conditions, now: Moment) {
+        let ago = conditions.since.map(|since| since.duration_until(now.wall));
+        let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
+        let at = now.boot.saturating_sub(ago.unwrap_or_default());
+        let grid = conditions.grid.as_ref();
+        let factor = Factor {
+            intensity: grid.map(|grid| grid.intensity),
+            live: grid.is_some_and(|grid| grid.tier == "live"),
+            ..self.settings.factor
+        };
+        self.timeline.change(at, factor);
+        self.settings.factor = factor;
+        self.settings.grid.clone_from(&conditions.grid);
+        self.conditions = conditions;
     }
 
     /// Books one read of one sensor.

@@ -1,6 +1,7 @@
 //! The value that a page is made of: all that was true at one moment, and nothing that can change.
 
 use crate::clock::Moment;
+use crate::grid::zone::Outlook;
 use crate::ledger::Method;
 use crate::sensor::{Kind, MeterClass, Scope, Source};
 use crate::units::{Grams, GramsPerKwh, GramsPerSecond, Joules, Watts};
@@ -32,6 +33,12 @@ pub struct Snapshot {
     pub sensors: Vec<SensorHealth>,
     /// Where the node stands and what its electricity emits; `None` where nobody said.
     pub grid: Option<Arc<Grid>>,
+    /// What one more kWh there emits, where a provider tells; no gram is booked by it.
+    pub marginal: Option<Arc<Grid>>,
+    /// The hours ahead; `None` where nobody can tell.
+    pub outlook: Option<Arc<Outlook>>,
+    /// Health of each provider of intensity.
+    pub providers: Arc<[ProviderHealth]>,
     /// Facility power / IT power in force, and who says so.
     pub pue: Pue,
     /// What the exporter itself uses, where the system tells.
@@ -187,6 +194,21 @@ pub struct Grid {
     pub cloud_region: String,
     /// Contract factor for market-based accounting.
     pub market: Option<GramsPerKwh>,
+}
+
+/// A provider of intensity, and how it answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderHealth {
+    /// The `provider` label.
+    pub name: String,
+    /// Its last answer was of use.
+    pub up: bool,
+    /// Requests made of it.
+    pub requests: u64,
+    /// Those that failed, and values refused, by reason.
+    pub failures: Vec<(&'static str, u64)>,
+    /// What is wrong now, and the mend.
+    pub trouble: Option<Trouble>,
 }
 
 /// Facility power / IT power.

@@ -1,6 +1,7 @@
 //! The grid: where the node stands and what its electricity emits.
 
 pub mod choose;
+pub mod conditions;
 pub mod forecast;
 pub mod provider;
 pub mod schedule;

@@ -1,6 +1,23 @@
 //! The grid and the facility.
 
-use super::{Family, Kind, NONE, family, single};
+use super::{Family, Kind, NONE, counted, family, single};
+use crate::grid::forecast::Window;
+use crate::snapshot::{Grid, Snapshot};
+
+/// The intensities in force: the average one, and the marginal one where it is known.
+fn in_force(snapshot: &Snapshot) -> impl Iterator<Item = &Grid> {
+    let both = snapshot.grid.iter().chain(&snapshot.marginal);
+    both.map(|grid| &**grid)
+}
+
+/// The best windows, with the zone that they are of.
+fn windows(snapshot: &Snapshot, mut tell: impl FnMut(&str, Window)) {
+    if let (Some(grid), Some(outlook)) = (&snapshot.grid, &snapshot.outlook) {
+        for window in outlook.forecast.windows() {
+            tell(&grid.zone, window);
+        }
+    }
+}
 
 pub(super) const FAMILIES: &[Family] = &[
     family(
@@ -10,7 +27,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &["grid_zone", "signal", "scope"],
         "Grid carbon intensity in force, in grams of CO2e for each kWh.",
         |s, emit| {
-            if let Some(g) = &s.grid {
+            for g in in_force(s) {
                 emit(&[&g.zone, g.signal, &g.scope], g.intensity.0);
             }
         },
@@ -22,7 +39,7 @@ pub(super) const FAMILIES: &[Family] = &[
         &["grid_zone", "signal"],
         "The moment that the intensity in force is for.",
         |s, emit| {
-            if let Some((g, valid)) = s.grid.as_ref().and_then(|g| g.valid.map(|v| (g, v))) {
+            for (g, valid) in in_force(s).filter_map(|g| Some((g, g.valid?))) {
                 emit(&[&g.zone, g.signal], valid);
             }
         },
@@ -38,11 +55,15 @@ pub(super) const FAMILIES: &[Family] = &[
             "tier",
             "estimated",
             "vintage",
+            "forecast",
         ],
-        "Where the intensity in force comes from.",
+        "Where the intensity in force comes from, and who forecasts it: provider, or seasonal (as the days \
+         before).",
         |s, emit| {
-            if let Some(g) = &s.grid {
+            for g in in_force(s) {
                 let estimated = if g.estimated { "true" } else { "false" };
+                let outlook = s.outlook.as_ref().filter(|_| g.signal == "average");
+                let forecast = outlook.map_or("", |outlook| outlook.forecast.origin.label());
                 emit(
                     &[
                         &g.zone,
@@ -51,9 +72,91 @@ pub(super) const FAMILIES: &[Family] = &[
                         g.tier,
                         estimated,
                         &g.vintage,
+                        forecast,
                     ],
                     1.0,
                 );
+            }
+        },
+    ),
+    family(
+        "gramwatt_grid_forecast_grams_per_kwh",
+        None,
+        Kind::Gauge,
+        &["grid_zone", "horizon"],
+        "Forecast of the average intensity: the mean of the hour that begins so many hours after the full \
+         hour that we are in.",
+        |s, emit| {
+            let (Some(grid), Some(outlook)) = (&s.grid, &s.outlook) else {
+                return;
+            };
+            for (hour, grams) in outlook.forecast.hours.iter().enumerate().skip(1) {
+                if let Some(grams) = grams {
+                    emit(&[&grid.zone, &format!("{hour}h")], grams.0);
+                }
+            }
+        },
+    ),
+    family(
+        "gramwatt_grid_greenest_window_start_timestamp",
+        Some("seconds"),
+        Kind::Gauge,
+        &["grid_zone", "window"],
+        "When to start a job of so many hours for the least emissions, within the forecast.",
+        |s, emit| {
+            windows(s, |zone, window| {
+                let start = window.start.as_duration().as_secs_f64();
+                emit(&[zone, &format!("{}h", window.hours)], start);
+            });
+        },
+    ),
+    family(
+        "gramwatt_grid_greenest_window_grams_per_kwh",
+        None,
+        Kind::Gauge,
+        &["grid_zone", "window"],
+        "The mean intensity of that window.",
+        |s, emit| {
+            windows(s, |zone, window| {
+                emit(&[zone, &format!("{}h", window.hours)], window.mean.0);
+            });
+        },
+    ),
+    family(
+        "gramwatt_grid_provider_up",
+        None,
+        Kind::Gauge,
+        &["provider"],
+        "Whether the provider's last answer was of use.",
+        |s, emit| {
+            for p in s.providers.iter() {
+                emit(&[&p.name], f64::from(u8::from(p.up)));
+            }
+        },
+    ),
+    family(
+        "gramwatt_grid_requests",
+        None,
+        Kind::Counter,
+        &["provider"],
+        "Requests made of the provider.",
+        |s, emit| {
+            for p in s.providers.iter() {
+                emit(&[&p.name], counted(p.requests));
+            }
+        },
+    ),
+    family(
+        "gramwatt_grid_request_failures",
+        None,
+        Kind::Counter,
+        &["provider", "reason"],
+        "Requests that failed, answers that could not be used, and values that cannot be.",
+        |s, emit| {
+            for p in s.providers.iter() {
+                for (reason, count) in &p.failures {
+                    emit(&[&p.name, reason], counted(*count));
+                }
             }
         },
     ),
