@@ -2,6 +2,7 @@
 
 use crate::embodied::Making;
 use crate::file;
+use crate::grid::provider::Entry;
 use crate::sensor::Sensors;
 use crate::units::GramsPerKwh;
 use crate::web::listen;
@@ -97,6 +98,53 @@ pub struct Grid {
     pub intensity: Option<Intensity>,
     /// What the site's contracts say, for market-based accounting.
     pub market: Option<Market>,
+    /// Who is asked for the intensity of the moment, first the most trusted, each with its `type` and keys.
+    /// With none, nothing is asked of anybody, and the yearly average of the zone is used.
+    pub providers: Vec<Entry>,
+    /// How long a value that was observed may stand in where no newer one is told, up to 48h.
+    pub max_age: MaxAge,
+}
+
+/// A time such as `2h`, up to two days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct MaxAge(Duration);
+
+impl Default for MaxAge {
+    fn default() -> Self {
+        Self(Duration::from_secs(2 * 3600))
+    }
+}
+
+impl MaxAge {
+    /// As a duration.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for MaxAge {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let longest = Duration::from_secs(48 * 3600);
+        let age = span(&text).filter(|age| *age <= longest);
+        age.map(Self)
+            .ok_or_else(|| format!("{text:?} is no age: 0s to 48h, such as 2h"))
+    }
+}
+
+impl From<MaxAge> for String {
+    fn from(age: MaxAge) -> Self {
+        format!("{:#}", SignedDuration::try_from(age.0).unwrap_or_default())
+    }
+}
+
+/// A time as a person writes it, such as `90s` or `2h 30m`.
+fn span(text: &str) -> Option<Duration> {
+    let span: SignedDuration = text.parse().ok()?;
+    Duration::try_from(span).ok()
 }
 
 /// `grid.cloud`.
@@ -168,9 +216,7 @@ impl TryFrom<String> for Interval {
     fn try_from(text: String) -> Result<Self, String> {
         let shortest = Duration::from_millis(100);
         let longest = Duration::from_secs(60);
-        text.parse::<SignedDuration>()
-            .ok()
-            .and_then(|span| Duration::try_from(span).ok())
+        span(&text)
             .filter(|span| (shortest..=longest).contains(span))
             .map(Self)
             .ok_or_else(|| format!("{text:?} is no interval: 100ms to 1m, such as 500ms or 1s"))
