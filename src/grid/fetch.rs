@@ -1,0 +1,388 @@
+//! Asking providers: a thread for each, which may block; manners by the [`Schedule`]; secrets from files, read
+//! at every request, so that a new one is used at once.
+
+use super::provider::{Answer, Auth, Garbage, Provider, Request};
+use super::schedule::{Outcome, Schedule, Step};
+use crate::clock;
+use crate::file;
+use crate::http::{self, Client};
+use crate::secret::{self, Credentials, Secret};
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// What the `reason` label of a failed request can say; [`REFUSED`] is of values that cannot be.
+pub const REASONS: [&str; 8] = [
+    "config", "secret", "denied", "limit", "network", "status", "answer", REFUSED,
+];
+
+/// The reason of values that were had and cannot be true.
+pub const REFUSED: &str = "value";
+
+/// Largest answer that is read: a week of an area's generation by plant type is 2 MB.
+const LARGEST: u64 = 8 << 20;
+
+/// A prefix of URLs that are files of the machine.
+const FILE: &str = "file://";
+
+/// Why a request gave nothing of use. No secret is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// One of [`REASONS`].
+    pub reason: &'static str,
+    /// Where: the address without its query's secrets, or the file.
+    pub place: String,
+    /// What went wrong.
+    pub message: String,
+    /// What a person can do about it; empty where nobody knows.
+    pub mend: String,
+    /// How long the provider wants to be left alone.
+    pub wait: Option<Duration>,
+}
+
+/// One answer, or the want of one.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// The provider's place in the chain.
+    pub provider: usize,
+    /// Which zone it was asked about.
+    pub zone: usize,
+    /// What it said; `None` where it says that nothing is new.
+    pub answer: Result<Option<Answer>, Failure>,
+}
+
+/// A provider that is asked about some zones.
+pub struct Asker {
+    provider: Box<dyn Provider>,
+    zones: Vec<String>,
+    client: Client,
+    /// A token from a login, and until when it is good.
+    token: Option<(Secret, Timestamp)>,
+    /// What the last answer to a request was marked with, so that it is not sent again.
+    marks: BTreeMap<(usize, usize), (String, String)>,
+}
+
+impl Asker {
+    /// A provider, the zones that it is asked about, and what carries the requests.
+    #[must_use]
+    pub fn new(provider: Box<dyn Provider>, zones: Vec<String>, client: Client) -> Self {
+        Self {
+            provider,
+            zones,
+            client,
+            token: None,
+            marks: BTreeMap::new(),
+        }
+    }
+
+    /// What there is to ask: zone and number of each request, with its pace; and why some zones cannot be
+    /// asked about.
+    #[must_use]
+    pub fn plan(&self, now: Timestamp) -> (Vec<(usize, usize, Duration)>, Vec<(usize, Failure)>) {
+        let (mut plan, mut uncovered) = (Vec::new(), Vec::new());
+        for (zone, name) in self.zones.iter().enumerate() {
+            match self.provider.requests(name, now) {
+                Ok(requests) => {
+                    let requests = requests.iter().enumerate();
+                    plan.extend(requests.map(|(number, request)| (zone, number, request.every)));
+                }
+                Err(message) => uncovered.push((zone, Failure {
+                    reason: "config",
+                    place: format!("{} for {name}", self.provider.name()),
+                    message,
+                    mend: "give the zone in the provider's own terms, or take the provider out of grid.providers"
+                        .to_owned(),
+                    wait: None,
+                })),
+            }
+        }
+        (plan, uncovered)
+    }
+
+    /// Makes one request of the plan.
+    ///
+    /// # Errors
+    /// What went wrong, in words for people.
+    pub fn ask(&mut self, zone: usize, number: usize, now: Timestamp) -> Result<Option<Answer>, Failure> {
+        let name = self.zones.get(zone).cloned().unwrap_or_default();
+        let requests = self.provider.requests(&name, now).unwrap_or_default();
+        let Some(request) = requests.into_iter().nth(number) else {
+            return Ok(None);
+        };
+        let Some(body) = self.body((zone, number), &request, now)? else {
+            return Ok(None);
+        };
+        let answer = self.provider.read(request.what, &name, &body, now);
+        answer.map(Some).map_err(|garbage| unread(&request, &garbage))
+    }
+
+    fn body(
+        &mut self,
+        place: (usize, usize),
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        if let Some(path) = request.url.strip_prefix(FILE) {
+            return local(Path::new(path)).map(Some);
+        }
+        let (url, mut headers) = self.signed(request, now)?;
+        if let Some((of, mark)) = self.marks.get(&place)
+            && *of == request.url
+        {
+            headers.push(("If-None-Match".to_owned(), mark.clone()));
+        }
+        let reply = self.client.get(&url, &headers, LARGEST).map_err(|error| unsent(request, &error))?;
+        match reply.status {
+            200 => {
+                let mark = reply.header("etag").map(|mark| (request.url.clone(), mark.to_owned()));
+                match mark {
+                    Some(mark) => self.marks.insert(place, mark),
+                    None => self.marks.remove(&place),
+                };
+                Ok(Some(reply.body))
+            }
+            304 => Ok(None),
+            status => {
+                if status == 401 {
+                    self.token = None;
+                }
+                Err(refused(request, status, &reply))
+            }
+        }
+    }
+
+    /// The URL and the headers with the secret in its place.
+    fn signed(
+        &mut self,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<(String, Vec<(String, String)>), Failure> {
+        let mut headers = request.headers.clone();
+        let mut url = request.url.clone();
+        match &request.auth {
+            Auth::None => {}
+            Auth::Header(name, before) => {
+                // A server of one's own may need none.
+                if let Some(token) = self.secret(request)? {
+                    headers.push(((*name).to_owned(), format!("{before}{}", token.reveal())));
+                }
+            }
+            Auth::Query(key) => {
+                if let Some(token) = self.secret(request)? {
+                    let mark = if url.contains('?') { '&' } else { '?' };
+                    let token = super::provider::read::escaped(token.reveal());
+                    url = format!("{url}{mark}{key}={token}");
+                }
+            }
+            Auth::Login { url: login, lasts } => {
+                let token = self.login(request, login, *lasts, now)?;
+                headers.push(("Authorization".to_owned(), format!("Bearer {}", token.reveal())));
+            }
+        }
+        Ok((url, headers))
+    }
+
+    fn secret(&self, request: &Request) -> Result<Option<Secret>, Failure> {
+        let Some(path) = self.provider.secret() else {
+            return Ok(None);
+        };
+        let token = secret::line(path, "a file whose only line is the token");
+        token.map(Some).map_err(|error| unsecret(request, &error))
+    }
+
+    fn login(
+        &mut self,
+        request: &Request,
+        login: &str,
+        lasts: Duration,
+        now: Timestamp,
+    ) -> Result<Secret, Failure> {
+        if let Some((token, until)) = &self.token
+            && now < *until
+        {
+            return Ok(token.clone());
+        }
+        let Some(path) = self.provider.secret() else {
+            return Err(Failure {
+                reason: "secret",
+                place: login.to_owned(),
+                message: "no file of credentials is configured".to_owned(),
+                mend: "give credentials_file".to_owned(),
+                wait: None,
+            });
+        };
+        let who: Credentials = secret::keys(path, "YAML with the keys username and password")
+            .map_err(|error| unsecret(request, &error))?;
+        let headers = [("Authorization".to_owned(), http::basic(&who))];
+        let at = Request::open(request.what, login.to_owned(), request.every);
+        let reply = self.client.get(login, &headers, LARGEST).map_err(|error| unsent(&at, &error))?;
+        if reply.status != 200 {
+            return Err(refused(&at, reply.status, &reply));
+        }
+        let given: Given = super::provider::read::json(&reply.body).map_err(|garbage| unread(&at, &garbage))?;
+        // A little early, so that it does not end on the way.
+        let until = super::series::after(now, lasts.mul_f64(0.9));
+        self.token = Some((given.token.clone(), until));
+        Ok(given.token)
+    }
+}
+
+/// What a login gives.
+#[derive(Deserialize)]
+struct Given {
+    token: Secret,
+}
+
+fn local(path: &Path) -> Result<Vec<u8>, Failure> {
+    file::read(path, LARGEST).map_err(|error| Failure {
+        reason: "network",
+        place: path.display().to_string(),
+        message: error.to_string(),
+        mend: match error.kind() {
+            io::ErrorKind::NotFound => "write the file, or give the right path".to_owned(),
+            io::ErrorKind::PermissionDenied => "let gramwatt's user read it".to_owned(),
+            _ => String::new(),
+        },
+        wait: None,
+    })
+}
+
+fn unsecret(request: &Request, error: &secret::SecretError) -> Failure {
+    Failure {
+        reason: "secret",
+        place: request.url.clone(),
+        message: error.to_string(),
+        mend: "write the secret to that file, readable by gramwatt's user alone".to_owned(),
+        wait: None,
+    }
+}
+
+fn unsent(request: &Request, error: &http::Error) -> Failure {
+    Failure {
+        reason: "network",
+        place: request.url.clone(),
+        message: error.to_string(),
+        mend: error.mend().to_owned(),
+        wait: None,
+    }
+}
+
+fn unread(request: &Request, garbage: &Garbage) -> Failure {
+    let mend = match garbage {
+        Garbage::Form(_) => "check base_url; where that is right the provider has changed its answers: report it",
+        Garbage::Refused(_) | Garbage::Empty => "check the zone with the provider, and what the account may ask",
+        Garbage::Unit(_) => "ask for another signal: this one is no intensity",
+    };
+    Failure {
+        reason: "answer",
+        place: request.url.clone(),
+        message: garbage.to_string(),
+        mend: mend.to_owned(),
+        wait: None,
+    }
+}
+
+fn refused(request: &Request, status: u16, reply: &http::Reply) -> Failure {
+    let (reason, mend) = match status {
+        401 | 403 => ("denied", "check the token, and whether the account has this zone and signal"),
+        404 => ("status", "check the zone, and base_url"),
+        429 => ("limit", "the provider's limit is reached: fewer zones, or one relay for all nodes"),
+        300..=399 => ("status", "it sends us elsewhere, where we do not follow: give the right base_url"),
+        500..=599 => ("status", "the provider is ill: nothing to do but wait"),
+        _ => ("status", "check base_url"),
+    };
+    Failure {
+        reason,
+        place: request.url.clone(),
+        message: format!("HTTP status {status}"),
+        mend: mend.to_owned(),
+        wait: reply.retry_after(),
+    }
+}
+
+/// The threads that ask. Dropping it retires them: each ends after the request it is in.
+#[derive(Debug)]
+pub struct Fetchers {
+    stop: Arc<AtomicBool>,
+    threads: Vec<Thread>,
+}
+
+impl Fetchers {
+    /// Starts a thread for each provider. `deliver` takes news, and says whether anybody wants more.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(
+        askers: Vec<Asker>,
+        deliver: &(impl Fn(News) -> bool + Clone + Send + 'static),
+    ) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for (place, asker) in askers.into_iter().enumerate() {
+            let (stop, deliver) = (Arc::clone(&stop), deliver.clone());
+            let thread = thread::Builder::new()
+                .name(format!("grid-{}", asker.provider.name()))
+                .spawn(move || fetch(place, asker, &stop, &deliver))?;
+            threads.push(thread.thread().clone());
+        }
+        Ok(Self { stop, threads })
+    }
+}
+
+impl Drop for Fetchers {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in &self.threads {
+            thread.unpark();
+        }
+    }
+}
+
+fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(News) -> bool) {
+    let start = clock::now();
+    let (plan, uncovered) = asker.plan(start.wall);
+    for (zone, failure) in uncovered {
+        let news = News { provider: place, zone, answer: Err(failure) };
+        if !deliver(news) {
+            return;
+        }
+    }
+    let apart = asker.provider.manners().apart;
+    let mut schedule = Schedule::new(plan.iter().map(|(.., every)| *every), apart, start.awake);
+    while !stop.load(Ordering::Relaxed) {
+        let now = clock::now();
+        let item = match schedule.step(now.awake) {
+            Step::Ask(item) => item,
+            Step::Wait(until) => {
+                thread::park_timeout(until.saturating_sub(now.awake));
+                continue;
+            }
+        };
+        let Some((zone, number, _)) = plan.get(item).copied() else {
+            return;
+        };
+        let answer = asker.ask(zone, number, now.wall);
+        let outcome = match &answer {
+            Ok(_) => Outcome::Well,
+            Err(failure) => Outcome::Badly(failure.wait),
+        };
+        schedule.went(item, outcome, clock::now().awake, chance());
+        if !deliver(News { provider: place, zone, answer }) {
+            return;
+        }
+    }
+}
+
+/// A number from 0 to 1 that no other node has at the same time.
+#[allow(clippy::cast_precision_loss)]
+fn chance() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1_u64 << 53) as f64
+}
