@@ -110,7 +110,12 @@ impl Asker {
     ///
     /// # Errors
     /// What went wrong, in words for people.
-    pub fn ask(&mut self, zone: usize, number: usize, now: Timestamp) -> Result<Option<Answer>, Failure> {
+    pub fn ask(
+        &mut self,
+        zone: usize,
+        number: usize,
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Failure> {
         let name = self.zones.get(zone).cloned().unwrap_or_default();
         let requests = self.provider.requests(&name, now).unwrap_or_default();
         let Some(request) = requests.into_iter().nth(number) else {
@@ -120,7 +125,9 @@ impl Asker {
             return Ok(None);
         };
         let answer = self.provider.read(request.what, &name, &body, now);
-        answer.map(Some).map_err(|garbage| unread(&request, &garbage))
+        answer
+            .map(Some)
+            .map_err(|garbage| unread(&request, &garbage))
     }
 
     fn body(
@@ -138,10 +145,15 @@ impl Asker {
         {
             headers.push(("If-None-Match".to_owned(), mark.clone()));
         }
-        let reply = self.client.get(&url, &headers, LARGEST).map_err(|error| unsent(request, &error))?;
+        let reply = self
+            .client
+            .get(&url, &headers, LARGEST)
+            .map_err(|error| unsent(request, &error))?;
         match reply.status {
             200 => {
-                let mark = reply.header("etag").map(|mark| (request.url.clone(), mark.to_owned()));
+                let mark = reply
+                    .header("etag")
+                    .map(|mark| (request.url.clone(), mark.to_owned()));
                 match mark {
                     Some(mark) => self.marks.insert(place, mark),
                     None => self.marks.remove(&place),
@@ -183,7 +195,10 @@ impl Asker {
             }
             Auth::Login { url: login, lasts } => {
                 let token = self.login(request, login, *lasts, now)?;
-                headers.push(("Authorization".to_owned(), format!("Bearer {}", token.reveal())));
+                headers.push((
+                    "Authorization".to_owned(),
+                    format!("Bearer {}", token.reveal()),
+                ));
             }
         }
         Ok((url, headers))
@@ -222,11 +237,15 @@ impl Asker {
             .map_err(|error| unsecret(request, &error))?;
         let headers = [("Authorization".to_owned(), http::basic(&who))];
         let at = Request::open(request.what, login.to_owned(), request.every);
-        let reply = self.client.get(login, &headers, LARGEST).map_err(|error| unsent(&at, &error))?;
+        let reply = self
+            .client
+            .get(login, &headers, LARGEST)
+            .map_err(|error| unsent(&at, &error))?;
         if reply.status != 200 {
             return Err(refused(&at, reply.status, &reply));
         }
-        let given: Given = super::provider::read::json(&reply.body).map_err(|garbage| unread(&at, &garbage))?;
+        let given: Given =
+            super::provider::read::json(&reply.body).map_err(|garbage| unread(&at, &garbage))?;
         // A little early, so that it does not end on the way.
         let until = super::series::after(now, lasts.mul_f64(0.9));
         self.token = Some((given.token.clone(), until));
@@ -276,8 +295,12 @@ fn unsent(request: &Request, error: &http::Error) -> Failure {
 
 fn unread(request: &Request, garbage: &Garbage) -> Failure {
     let mend = match garbage {
-        Garbage::Form(_) => "check base_url; where that is right the provider has changed its answers: report it",
-        Garbage::Refused(_) | Garbage::Empty => "check the zone with the provider, and what the account may ask",
+        Garbage::Form(_) => {
+            "check base_url; where that is right the provider has changed its answers: report it"
+        }
+        Garbage::Refused(_) | Garbage::Empty => {
+            "check the zone with the provider, and what the account may ask"
+        }
         Garbage::Unit(_) => "ask for another signal: this one is no intensity",
     };
     Failure {
@@ -291,10 +314,19 @@ fn unread(request: &Request, garbage: &Garbage) -> Failure {
 
 fn refused(request: &Request, status: u16, reply: &http::Reply) -> Failure {
     let (reason, mend) = match status {
-        401 | 403 => ("denied", "check the token, and whether the account has this zone and signal"),
+        401 | 403 => (
+            "denied",
+            "check the token, and whether the account has this zone and signal",
+        ),
         404 => ("status", "check the zone, and base_url"),
-        429 => ("limit", "the provider's limit is reached: fewer zones, or one relay for all nodes"),
-        300..=399 => ("status", "it sends us elsewhere, where we do not follow: give the right base_url"),
+        429 => (
+            "limit",
+            "the provider's limit is reached: fewer zones, or one relay for all nodes",
+        ),
+        300..=399 => (
+            "status",
+            "it sends us elsewhere, where we do not follow: give the right base_url",
+        ),
         500..=599 => ("status", "the provider is ill: nothing to do but wait"),
         _ => ("status", "check base_url"),
     };
@@ -349,7 +381,11 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
     let start = clock::now();
     let (plan, uncovered) = asker.plan(start.wall);
     for (zone, failure) in uncovered {
-        let news = News { provider: place, zone, answer: Err(failure) };
+        let news = News {
+            provider: place,
+            zone,
+            answer: Err(failure),
+        };
         if !deliver(news) {
             return;
         }
@@ -374,7 +410,11 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
             Err(failure) => Outcome::Badly(failure.wait),
         };
         schedule.went(item, outcome, clock::now().awake, chance());
-        if !deliver(News { provider: place, zone, answer }) {
+        if !deliver(News {
+            provider: place,
+            zone,
+            answer,
+        }) {
             return;
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod conditions;
+pub mod fetch;
 pub mod forecast;
 pub mod provider;
 pub mod schedule;
