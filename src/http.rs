@@ -284,3 +284,6 @@ impl Reply {
         Duration::try_from(now.duration_until(date(told)?)).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;
