@@ -126,7 +126,13 @@ fn overlay(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a directory of the fixture") {
         let entry = entry.expect("an entry of the fixture");
         let to = to.join(entry.file_name());
-        if entry.file_type().expect("its type").is_dir() {
+        let kind = entry.file_type().expect("its type");
+        if kind.is_symlink() {
+            if fs::symlink_metadata(&to).is_err() {
+                let target = fs::read_link(entry.path()).expect("a link's target");
+                std::os::unix::fs::symlink(target, &to).expect("a link");
+            }
+        } else if kind.is_dir() {
             overlay(&entry.path(), &to);
         } else {
             write(&to, &fs::read(entry.path()).expect("a file of the fixture"));

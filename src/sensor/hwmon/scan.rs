@@ -176,7 +176,7 @@ impl Site {
             Maker::Known(vendor, model) => (vendor, model),
             Maker::Jetson => ("NVIDIA", self.board.as_str()),
         };
-        let is_pci = rules::is_pci(&facts.tail);
+        let is_pci = sysfs::is_pci(&facts.tail);
         About {
             vendor: vendor.to_owned(),
             model: model.to_owned(),

@@ -196,7 +196,7 @@ fn amd_cards_are_left_to_their_own_family() {
     machine.chip("pci0000:00/0000:03:00.0", 0, "amdgpu", &[("power1_average", "9000000")]);
     let Discovery { sensors, findings } = machine.discover();
     assert!(sensors.is_empty());
-    assert!(findings.iter().any(|f| f.detail.contains("not read by hwmon")));
+    assert!(findings.iter().any(|f| f.detail.contains("the family amdgpu reads it")));
 }
 
 /// A Grace meter: its files are beside its device's, as its driver puts them.
