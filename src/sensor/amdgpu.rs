@@ -7,7 +7,7 @@
 //! (v1.4 and later), MI200 and MI100. On Radeon cards it holds garbage, or since 2026 all ones (Linux commit
 //! 68785c5e), so that their power is integrated: hwmon's mean, or else hwmon's moment, or else the socket
 //! power of `gpu_metrics`. A counter that stands still while the card draws power, or steps back a little,
-//! is not believed again before the program's next start ([`trust`]).
+//! is not believed again before the program's next start.
 //!
 //! **What is no card of its own.** An APU's socket holds the processor, which RAPL books. The second die of
 //! an MI250X tells nothing, as the first has the power of both. A virtual function beside its card is that

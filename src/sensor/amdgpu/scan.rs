@@ -44,6 +44,9 @@ impl Site {
         let driver = format!("amdgpu{}", version.unwrap_or_default());
         for address in listing.names.iter().filter(|name| sysfs::is_pci(name)) {
             let directory = self.directory.join(address);
+            if !directory.exists() {
+                continue;
+            }
             if let Some(parent) = parent(&directory).filter(|parent| listing.names.contains(parent)) {
                 let place = format!("{address} of {parent}");
                 scan.left_out.push((place, "a virtual function: its card is read"));

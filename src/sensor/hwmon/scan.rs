@@ -147,7 +147,12 @@ impl Site {
             };
             let input = Input::new(&facts.directory, facts.key.channel);
             let status = facts.directory.join("device/power/runtime_status");
-            let sleeps = matches!(part, Part::Device { kind: Kind::Gpu, .. } if status.exists());
+            let is_gpu = match &part {
+                Part::Device { kind, .. } => *kind == Kind::Gpu,
+                Part::Domain { device, .. } => device.starts_with("gpu-"),
+                Part::Meter { .. } => false,
+            };
+            let sleeps = is_gpu && status.exists();
             let source = Source {
                 about: self.about(facts, maker),
                 ceiling: ceiling(&part),

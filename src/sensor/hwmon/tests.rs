@@ -182,12 +182,13 @@ fn a_sleeping_card_is_not_woken() {
     let machine = Machine::new();
     let card = "pci0000:00/0000:03:00.0";
     machine
-        .chip(card, 4, "xe", &[("energy1_input", "500")])
+        .chip(card, 4, "xe", &[("energy1_input", "500"), ("energy2_input", "400")])
         .write(&format!("devices/{card}/power/runtime_status"), "suspended\n");
     let mut sensor = machine.sensor();
     assert!(told(sensor.as_mut()).is_empty());
     machine.write(&format!("devices/{card}/power/runtime_status"), "active\n");
-    assert_eq!(told(sensor.as_mut()), ["gpu-0000:03:00.0=500"]);
+    let awake = ["gpu-0000:03:00.0/package=400", "gpu-0000:03:00.0=500"];
+    assert_eq!(told(sensor.as_mut()), awake);
 }
 
 #[test]
