@@ -229,7 +229,7 @@ impl Card {
         self.reads += 1;
         if self.reads > READS_PER_LOOK {
             self.reads = 0;
-            let cap = self.cap.as_mut().map(|cap| positive(cap));
+            let cap = self.cap.as_mut().map(positive);
             self.limit = cap.and_then(Result::ok).filter(|limit| *limit > Watts::ZERO);
         }
         // What one die of a package does says nothing of the other.
