@@ -308,7 +308,7 @@ fn a_sleeping_card_is_not_woken() {
     machine.set(A, "gpu_metrics", new(500, 70)).set(A, STATUS, "active\n");
     assert_eq!(told(sensors[0].as_mut()), ["gpu-0000:03:00.0=70"]);
     // Its counter begins anew with each waking.
-    machine.set(A, STATUS, "suspended\n");
+    machine.set(A, STATUS, "suspended\n").set(A, "gpu_metrics", new(0, 80));
     assert!(told(sensors[0].as_mut()).is_empty());
     machine.set(A, STATUS, "active\n").set(A, "gpu_metrics", new(500, 60));
     assert_eq!(told(sensors[0].as_mut()), ["gpu-0000:03:00.0=60"]);
