@@ -446,6 +446,8 @@ families! {
     rapl,
     /// NVIDIA GPUs, through the driver's library (NVML).
     nvml,
+    /// AMD GPUs, from the amdgpu driver's files.
+    amdgpu,
     /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
     hwmon,
     /// Power modelled from rated power and load where a package or its memory has no sensor.
