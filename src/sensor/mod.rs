@@ -453,6 +453,8 @@ families! {
     /// Programs that print what devices draw that nothing else can read; off where none is named.
     #[serde(deserialize_with = "command::named_once")]
     command,
+    /// Counters of the node controller of an HPE Cray EX.
+    cray,
     /// Power modelled from rated power and load where a package or its memory has no sensor.
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
