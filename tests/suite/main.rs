@@ -5,6 +5,7 @@
 mod bad_input;
 mod books;
 mod cli;
+mod command;
 mod golden;
 mod doors;
 mod machine;

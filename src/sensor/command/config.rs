@@ -157,7 +157,7 @@ pub fn named_once<'de, D: Deserializer<'de>>(from: D) -> Result<Config, D::Error
     let mut names = BTreeSet::new();
     match list.0.iter().find(|program| !names.insert(&program.0.name)) {
         Some(program) => Err(serde::de::Error::custom(format!(
-            "two programs are named {}: give each a name of its own",
+            "command: two programs are named {}: give each a name of its own",
             program.0.name
         ))),
         None => Ok(list),

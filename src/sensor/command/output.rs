@@ -371,3 +371,6 @@ fn ratio(cell: &str) -> Option<f64> {
 fn name(place: &str) -> String {
     Path::new(place).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests;
