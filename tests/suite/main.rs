@@ -6,6 +6,7 @@ mod amdgpu;
 mod bad_input;
 mod books;
 mod cli;
+mod command;
 mod golden;
 mod doors;
 mod machine;
