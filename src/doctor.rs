@@ -64,6 +64,13 @@ fn told(finding: &Finding, sensors: &mut [(Box<dyn Sensor>, Duration)]) -> Vec<F
         return vec![finding.clone()];
     };
     let readings = sensor.read();
+    if readings.good.is_empty() && readings.bad.is_empty() {
+        return vec![Finding {
+            state: Presence::Absent,
+            detail: format!("{}: answered, and tells of no device", finding.detail),
+            ..finding.clone()
+        }];
+    }
     let found = readings.good.iter().map(|reading| Finding {
         subject: reading.source.part.to_string(),
         state: Presence::Found,

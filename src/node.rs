@@ -215,11 +215,18 @@ impl Node {
         }
         self.since = Some(point.clone());
         // A meter that missed energy says nothing of that time. One that was only silent does.
-        let whole = |since: &Point| {
-            let mut meters = force.accounts(ledger);
-            meters.all(|(_, meter)| meter.whole_since() <= since.at.boot)
+        let whole = force
+            .accounts(ledger)
+            .map(|(_, meter)| meter.whole_since())
+            .max()?;
+        let before = match before? {
+            before if whole <= before.at.boot => before,
+            _ => known(
+                ledger,
+                force,
+                point.at.earlier(point.at.boot.saturating_sub(whole)),
+            )?,
         };
-        let before = before.filter(whole)?;
         let devices = point.devices - before.devices;
         let beyond = point.meter - before.meter - devices;
         let window = point.at.boot - before.at.boot;
@@ -273,7 +280,14 @@ fn point(ledger: &Ledger, force: Force, now: Moment) -> Option<Point> {
         .chain(devices().filter(|account| account.is_live(now)))
         .map(Account::known_until)
         .min_by_key(|at| at.boot)?;
+    known(ledger, force, at)
+}
+
+/// What all meters in force and all devices had come to at a moment; `None` where that is forgotten.
+fn known(ledger: &Ledger, force: Force, at: Moment) -> Option<Point> {
     let sum = |account: &Account| account.joules_at(at.boot);
+    let meters = || force.accounts(ledger).map(|(_, account)| account);
+    let devices = || ledger.devices().map(|(_, _, account)| account);
     Some(Point {
         class: force.class,
         meters: force

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod amdgpu;
 mod bad_input;
 mod books;
 mod cli;
+mod command;
 mod golden;
 mod doors;
 mod machine;
