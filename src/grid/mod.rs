@@ -7,6 +7,8 @@ pub mod forecast;
 pub mod provider;
 pub mod schedule;
 pub mod series;
+pub mod service;
+pub mod store;
 pub mod zone;
 
 use crate::carbon::Factor;
@@ -110,7 +112,7 @@ fn known_zone(key: &str, code: &str) -> Result<Zone, String> {
     })
 }
 
-fn of_zone(zone: &Zone) -> Grid {
+pub(crate) fn of_zone(zone: &Zone) -> Grid {
     Grid {
         zone: zone.zone.clone(),
         name: zone.name.clone(),

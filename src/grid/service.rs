@@ -1,0 +1,299 @@
+//! The intensity service: hears what providers say, keeps it, and says what is in force. It never waits for
+//! a provider: each has a thread of its own ([`super::fetch`]).
+
+use super::choose::Choice;
+use super::conditions::Conditions;
+use super::fetch::{Asker, Failure, Fetchers, News, REASONS, REFUSED};
+use super::provider::Provider;
+use super::series::{Signal, after};
+use super::store::Store;
+use super::zone::{Outlook, Source, Told, Zone};
+use crate::clock;
+use crate::http::{Client, Settings, Trust};
+use crate::snapshot::{Grid, ProviderHealth, Trouble};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// The longest that a request to a provider may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is in force is looked at this often even where nothing should change it.
+const AT_LEAST: Duration = Duration::from_secs(60);
+
+/// News that wait to be heard.
+const QUEUE: usize = 64;
+
+/// A zone that is served, with what is known of it without asking anybody.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its name, its bundled average, and where in a cloud it is.
+    pub bundled: Grid,
+    /// How long what was observed may stand in.
+    pub max_age: Duration,
+}
+
+/// How one provider answers.
+#[derive(Clone, Debug)]
+struct Health {
+    name: &'static str,
+    requests: u64,
+    failures: BTreeMap<&'static str, u64>,
+    /// What is wrong with each zone.
+    troubles: BTreeMap<usize, Trouble>,
+    heard: bool,
+}
+
+/// The books of all zones. Knows no clock and no network.
+#[derive(Debug)]
+pub struct Service {
+    places: Vec<Place>,
+    zones: Vec<Zone>,
+    health: Vec<Health>,
+}
+
+impl Service {
+    /// A service of zones that these providers are asked about, with what was kept of each.
+    #[must_use]
+    pub fn new(
+        places: Vec<Place>,
+        providers: &[Box<dyn Provider>],
+        mut kept: BTreeMap<String, Told>,
+    ) -> Self {
+        let chain: Vec<Source> = providers
+            .iter()
+            .map(|provider| Source {
+                provider: provider.name().to_owned(),
+                signal: provider.signal(),
+                manners: provider.manners(),
+            })
+            .collect();
+        let zones = places.iter().map(|place| {
+            let told = kept.remove(&place.bundled.zone).unwrap_or_default();
+            Zone::new(chain.clone(), place.max_age, told)
+        });
+        let health = providers.iter().map(|provider| Health {
+            name: provider.name(),
+            requests: 0,
+            failures: REASONS.map(|reason| (reason, 0)).into(),
+            troubles: BTreeMap::new(),
+            heard: false,
+        });
+        Self {
+            zones: zones.collect(),
+            health: health.collect(),
+            places,
+        }
+    }
+
+    /// Takes what a provider said, or why it did not; logs what is wrong anew, and what is well again.
+    pub fn hear(&mut self, news: &News, now: Timestamp) {
+        let (Some(zone), Some(health)) = (
+            self.zones.get_mut(news.zone),
+            self.health.get_mut(news.provider),
+        ) else {
+            return;
+        };
+        health.requests +=
+            u64::from(!matches!(&news.answer, Err(failure) if failure.reason == "config"));
+        match &news.answer {
+            Ok(answer) => {
+                let refused = answer
+                    .as_ref()
+                    .map_or(0, |answer| zone.hear(health.name, answer, now));
+                *health.failures.entry(REFUSED).or_default() += refused as u64;
+                health.heard = true;
+                if health.troubles.remove(&news.zone).is_some() {
+                    info!(provider = health.name, "answers again");
+                }
+                if refused > 0 {
+                    warn!(
+                        provider = health.name,
+                        refused, "values that no grid can have were refused"
+                    );
+                }
+            }
+            Err(failure) => {
+                *health.failures.entry(failure.reason).or_default() += 1;
+                let trouble = trouble(failure);
+                if health.troubles.insert(news.zone, trouble.clone()).as_ref() != Some(&trouble) {
+                    let Trouble {
+                        place,
+                        message,
+                        mend,
+                    } = trouble;
+                    warn!(
+                        provider = health.name,
+                        place,
+                        error = message,
+                        mend,
+                        "no intensity"
+                    );
+                }
+            }
+        }
+    }
+
+    /// What holds in a zone at `now`, and when to look again.
+    #[must_use]
+    pub fn conditions(&mut self, zone: usize, now: Timestamp) -> Option<(Conditions, Timestamp)> {
+        let providers = self.health.iter().map(Health::shown).collect();
+        let (place, books) = (self.places.get(zone)?, self.zones.get_mut(zone)?);
+        let average = books.choose(Signal::Average, now);
+        let marginal = books.choose(Signal::Marginal, now);
+        let ends = average.iter().chain(&marginal).map(|choice| choice.until);
+        let until = ends
+            .min()
+            .unwrap_or(Timestamp::MAX)
+            .min(after(now, AT_LEAST));
+        let grid = match &average {
+            Some(choice) => told(place, choice, Signal::Average),
+            None => place.bundled.clone(),
+        };
+        let conditions = Conditions {
+            since: None,
+            grid: Some(Arc::new(grid)),
+            marginal: marginal.map(|choice| Arc::new(told(place, &choice, Signal::Marginal))),
+            outlook: books.outlook(now).map(Arc::new),
+            providers,
+        };
+        Some((conditions, until))
+    }
+
+    /// What the hours ahead of a zone will be like.
+    #[must_use]
+    pub fn outlook(&self, zone: usize, now: Timestamp) -> Option<Outlook> {
+        self.zones.get(zone)?.outlook(now)
+    }
+
+    /// What must be kept for [`Service::new`].
+    pub fn told(&self) -> impl Iterator<Item = (&str, &Told)> {
+        let names = self.places.iter().map(|place| place.bundled.zone.as_str());
+        names.zip(self.zones.iter().map(Zone::told))
+    }
+}
+
+impl Health {
+    fn shown(&self) -> ProviderHealth {
+        ProviderHealth {
+            name: self.name.to_owned(),
+            up: self.heard && self.troubles.is_empty(),
+            requests: self.requests,
+            failures: REASONS
+                .map(|reason| (reason, self.failures.get(reason).copied().unwrap_or(0)))
+                .to_vec(),
+            trouble: self.troubles.values().next().cloned(),
+        }
+    }
+}
+
+fn trouble(failure: &Failure) -> Trouble {
+    Trouble {
+        place: failure.place.clone(),
+        message: failure.message.clone(),
+        mend: failure.mend.clone(),
+    }
+}
+
+/// A choice as the page shows it.
+fn told(place: &Place, choice: &Choice, signal: Signal) -> Grid {
+    let from = choice.point.from;
+    Grid {
+        intensity: choice.intensity(),
+        signal: signal.label(),
+        scope: choice.scope.map_or("", |scope| scope.label()).to_owned(),
+        provider: choice.provider.clone(),
+        tier: choice.tier.label(),
+        estimated: choice.is_estimated(),
+        vintage: String::new(),
+        source: format!("{}, for {from}", choice.provider),
+        valid: Some(from.as_duration().as_secs_f64()),
+        ..place.bundled.clone()
+    }
+}
+
+/// A running service. Dropping it ends it.
+#[derive(Debug)]
+pub struct Running(#[allow(dead_code)] Fetchers);
+
+/// Starts a service of one zone: a thread for each provider, and one that hears them all and delivers what
+/// holds whenever that changes. `deliver` says whether anybody still wants it.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start(
+    place: Place,
+    providers: Vec<Box<dyn Provider>>,
+    store: Option<&Path>,
+    deliver: impl Fn(Conditions) -> bool + Send + 'static,
+) -> io::Result<Running> {
+    let store = store.map(Store::new);
+    let kept = store.as_ref().map(Store::load).unwrap_or_default();
+    let zone = place.bundled.zone.clone();
+    let service = Service::new(vec![place], &providers, kept);
+    let (news, inbox) = sync_channel(QUEUE);
+    let askers = providers.into_iter().map(|provider| asker(provider, &zone));
+    let askers: io::Result<Vec<Asker>> = askers.collect();
+    let fetchers = Fetchers::start(askers?, &hand_over(news))?;
+    thread::Builder::new()
+        .name("grid".to_owned())
+        .spawn(move || keep(service, store, &inbox, &deliver))?;
+    Ok(Running(fetchers))
+}
+
+fn hand_over(news: SyncSender<News>) -> impl Fn(News) -> bool + Clone + Send + 'static {
+    move |new| news.send(new).is_ok()
+}
+
+fn asker(provider: Box<dyn Provider>, zone: &str) -> io::Result<Asker> {
+    let settings = Settings {
+        trust: Trust::System,
+        timeout: TIMEOUT,
+        proxy: true,
+    };
+    let client = Client::new(&settings).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(Asker::new(provider, vec![zone.to_owned()], client))
+}
+
+fn keep(
+    mut service: Service,
+    mut store: Option<Store>,
+    inbox: &Receiver<News>,
+    deliver: &impl Fn(Conditions) -> bool,
+) {
+    let mut since = None;
+    loop {
+        let now = clock::now().wall;
+        let Some((conditions, until)) = service.conditions(0, now) else {
+            return;
+        };
+        if !deliver(Conditions {
+            since,
+            ..conditions
+        }) {
+            return;
+        }
+        let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
+        match inbox.recv_timeout(wait.min(AT_LEAST)) {
+            Ok(news) => {
+                service.hear(&news, clock::now().wall);
+                // What is heard holds from when it is heard.
+                since = None;
+                if let Some(store) = &mut store {
+                    store.save(service.told());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => since = Some(until),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+use super::super::provider::{Answer, Entry};
+use super::super::series::{Nature, Point, Scope};
+use super::*;
+use crate::data;
+use crate::units::GramsPerKwh;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn place() -> Place {
+    let zone = data::zone("DE").unwrap();
+    Place {
+        bundled: crate::grid::of_zone(&zone),
+        max_age: 2 * HOUR,
+    }
+}
+
+fn providers() -> Vec<Box<dyn Provider>> {
+    let entries = "[{type: electricity-maps, token_file: /t}, {type: energy-charts}]";
+    let entries: Vec<Entry> = serde_yaml::from_str(entries).unwrap();
+    entries.iter().map(|entry| entry.open().unwrap()).collect()
+}
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-01-05T{text}:00Z").parse().unwrap()
+}
+
+fn news(provider: usize, points: &[(&str, f64, Nature)]) -> News {
+    let point = |(from, grams, nature): &(&str, f64, Nature)| {
+        Point::lasting(at(from), HOUR, *grams, *nature)
+    };
+    News {
+        provider,
+        zone: 0,
+        answer: Ok(Some(Answer {
+            scope: Scope::Lifecycle,
+            points: points.iter().map(point).collect(),
+        })),
+    }
+}
+
+fn failed(provider: usize) -> News {
+    News {
+        provider,
+        zone: 0,
+        answer: Err(Failure {
+            reason: "denied",
+            place: "https://x".to_owned(),
+            message: "HTTP status 401".to_owned(),
+            mend: "check the token".to_owned(),
+            wait: None,
+        }),
+    }
+}
+
+fn grid(service: &mut Service, now: &str) -> (String, &'static str, GramsPerKwh) {
+    let (conditions, _) = service.conditions(0, at(now)).unwrap();
+    let grid = conditions.grid.unwrap();
+    (grid.provider.clone(), grid.tier, grid.intensity)
+}
+
+#[test]
+fn an_outage_goes_through_all_tiers_and_back() {
+    let mut service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    assert_eq!(
+        grid(&mut service, "12:00").1,
+        "static",
+        "before anybody has answered"
+    );
+    let first = news(
+        0,
+        &[
+            ("12:00", 300.0, Nature::Measured),
+            ("16:00", 250.0, Nature::Forecast),
+        ],
+    );
+    service.hear(&first, at("12:05"));
+    let em = "electricity-maps".to_owned();
+    assert_eq!(
+        grid(&mut service, "12:05"),
+        (em.clone(), "live", GramsPerKwh(300.0))
+    );
+    service.hear(&failed(0), at("14:00"));
+    assert_eq!(
+        grid(&mut service, "14:10"),
+        (em.clone(), "cached", GramsPerKwh(300.0))
+    );
+    service.hear(&news(1, &[("13:00", 280.0, Nature::Measured)]), at("14:20"));
+    assert_eq!(grid(&mut service, "14:20").0, "energy-charts");
+    assert_eq!(grid(&mut service, "17:05").1, "static");
+    assert_eq!(
+        grid(&mut service, "16:30").1,
+        "live",
+        "three hours late is usual there"
+    );
+    service.hear(&news(0, &[("17:00", 310.0, Nature::Measured)]), at("17:10"));
+    assert_eq!(
+        grid(&mut service, "17:10"),
+        (em, "live", GramsPerKwh(310.0))
+    );
+}
+
+#[test]
+fn a_forecast_of_before_stands_in() {
+    let mut service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    let told = news(
+        0,
+        &[
+            ("12:00", 300.0, Nature::Measured),
+            ("16:00", 250.0, Nature::Forecast),
+        ],
+    );
+    service.hear(&told, at("12:05"));
+    assert_eq!(grid(&mut service, "16:10").1, "forecast");
+    let (_, until) = service.conditions(0, at("15:59")).unwrap();
+    assert_eq!(until, at("16:00"), "the moment at which it takes effect");
+}
+
+#[test]
+fn health_is_told_with_every_reason_and_the_mend() {
+    let mut service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    service.hear(&failed(0), at("12:00"));
+    service.hear(
+        &news(
+            1,
+            &[
+                ("12:00", 280.0, Nature::Measured),
+                ("11:00", -5.0, Nature::Measured),
+            ],
+        ),
+        at("12:00"),
+    );
+    let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+    let [a, b] = &*conditions.providers else {
+        panic!()
+    };
+    assert!(!a.up && b.up);
+    assert_eq!((a.requests, b.requests), (1, 1));
+    let count = |health: &ProviderHealth, reason| {
+        health
+            .failures
+            .iter()
+            .find(|(r, _)| *r == reason)
+            .unwrap()
+            .1
+    };
+    assert_eq!(
+        (count(a, "denied"), count(a, "value"), count(b, "value")),
+        (1, 0, 1)
+    );
+    assert_eq!(a.trouble.as_ref().unwrap().mend, "check the token");
+    service.hear(&news(0, &[("12:00", 1.0, Nature::Measured)]), at("12:00"));
+    let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+    assert!(conditions.providers[0].up && conditions.providers[0].trouble.is_none());
+}
+
+#[test]
+fn what_was_told_outlives_the_process_and_a_broken_file_is_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::new(folder.path());
+    assert!(store.load().is_empty());
+    let mut service = Service::new(vec![place()], &providers(), store.load());
+    service.hear(&news(0, &[("12:00", 300.0, Nature::Measured)]), at("12:05"));
+    store.save(service.told());
+    let mut service = Service::new(vec![place()], &providers(), store.load());
+    assert_eq!(grid(&mut service, "12:30").2, GramsPerKwh(300.0));
+    for broken in ["", "{", "{\"version\":7,\"zones\":{}}", "[]"] {
+        std::fs::write(folder.path().join("intensity.json"), broken).unwrap();
+        assert!(store.load().is_empty(), "{broken}");
+    }
+}

@@ -1,0 +1,99 @@
+//! What providers have told, kept in a file, so that a restart begins with it.
+
+use super::zone::Told;
+use crate::file;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use tracing::warn;
+
+/// Largest file that is read: 64 MiB, 20 zones with all that is kept of ten providers each.
+const LARGEST: u64 = 64 << 20;
+
+/// The format that this program writes; another one is not read.
+const VERSION: u32 = 1;
+
+/// The file. It is replaced by a rename, so that a reader finds the old one or the new one, whole.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    failing: bool,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    zones: BTreeMap<&'a str, &'a Told>,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    version: u32,
+    zones: BTreeMap<String, Told>,
+}
+
+impl Store {
+    /// The file in a directory.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            path: directory.join("intensity.json"),
+            failing: false,
+        }
+    }
+
+    /// What was kept of each zone; nothing where there is no file that can be understood.
+    #[must_use]
+    pub fn load(&self) -> BTreeMap<String, Told> {
+        let bytes = match file::read(&self.path, LARGEST) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return BTreeMap::new(),
+            Err(error) => {
+                warn!(
+                    "{}: {error}: what providers told before is not known",
+                    self.path.display()
+                );
+                return BTreeMap::new();
+            }
+        };
+        match serde_json::from_slice::<Kept>(&bytes) {
+            Ok(kept) if kept.version == VERSION => kept.zones,
+            Ok(_) => BTreeMap::new(),
+            Err(error) => {
+                warn!(
+                    "{}: {error}: what providers told before is not known",
+                    self.path.display()
+                );
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Keeps what there is; says once where that fails.
+    pub fn save<'a>(&mut self, zones: impl Iterator<Item = (&'a str, &'a Told)>) {
+        let written = Written {
+            version: VERSION,
+            zones: zones.collect(),
+        };
+        match self.write(&written) {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                if !self.failing {
+                    warn!(
+                        "{}: {error}: a restart will not know what providers told",
+                        self.path.display()
+                    );
+                }
+                self.failing = true;
+            }
+        }
+    }
+
+    fn write(&self, written: &Written<'_>) -> io::Result<()> {
+        let draft = self.path.with_extension("json.new");
+        fs::write(&draft, serde_json::to_vec(written)?)?;
+        fs::rename(&draft, &self.path)
+    }
+}
