@@ -3,6 +3,8 @@
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Batch, Engine};
+use crate::grid::conditions::Conditions;
+use crate::grid::service::{self, Running};
 use crate::ledger::Method;
 use crate::process;
 use crate::sampler::Samplers;
@@ -14,6 +16,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -38,6 +41,8 @@ pub enum AppError {
 /// What the engine's thread is told.
 enum Order {
     Batch(Batch),
+    /// What the grid is like, from the service of so many reloads ago.
+    Conditions(u64, Box<Conditions>),
     Reload(Box<Setup>),
     Stop,
 }
@@ -80,6 +85,8 @@ async fn measure_and_serve(
     let (orders, inbox) = sync_channel(QUEUE);
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
     let samplers = start(&mut setup, &orders)?;
+    let books = store.as_ref().map(|_| config.books_directory());
+    let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
     let keeper = Keeper {
         lasting: store
             .is_none()
@@ -87,6 +94,9 @@ async fn measure_and_serve(
             .flatten(),
         engine: open_books(&setup, store.as_ref()),
         samplers,
+        grid,
+        reloads: 0,
+        books,
         store,
         failing: false,
         publish,
@@ -153,6 +163,25 @@ fn start(setup: &mut Setup, orders: &SyncSender<Order>) -> io::Result<Samplers> 
     Samplers::start(std::mem::take(&mut setup.sensors), &deliver)
 }
 
+/// Starts to ask for the intensity of the moment, where anybody is to be asked.
+fn ask(
+    setup: &mut Setup,
+    number: u64,
+    books: Option<&Path>,
+    orders: &SyncSender<Order>,
+) -> io::Result<Option<Running>> {
+    let Some(watch) = setup.watch.take() else {
+        return Ok(None);
+    };
+    let orders = orders.clone();
+    let deliver = move |conditions| {
+        orders
+            .send(Order::Conditions(number, Box::new(conditions)))
+            .is_ok()
+    };
+    service::start(watch.place, watch.providers, books, deliver).map(Some)
+}
+
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a
 /// snapshot shows is on disk before it is published.
 struct Keeper {
@@ -160,6 +189,11 @@ struct Keeper {
     /// A note that no reload takes away: the books are not kept.
     lasting: Option<Arc<str>>,
     samplers: Samplers,
+    /// The intensity service, where anybody is asked.
+    grid: Option<Running>,
+    reloads: u64,
+    /// Where the books are kept.
+    books: Option<PathBuf>,
     store: Option<Store>,
     failing: bool,
     publish: watch::Sender<Arc<Snapshot>>,
@@ -180,6 +214,9 @@ impl Keeper {
             }
             match inbox.recv_timeout(next.saturating_sub(now)) {
                 Ok(Order::Batch(batch)) => self.engine.apply(&batch),
+                // What a service that was retired still has to say is no longer asked for.
+                Ok(Order::Conditions(of, _)) if of != self.reloads => {}
+                Ok(Order::Conditions(_, conditions)) => self.engine.meet(*conditions, clock::now()),
                 Ok(Order::Reload(setup)) => self.reload(*setup, orders),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -209,6 +246,13 @@ impl Keeper {
 
     fn reload(&mut self, mut setup: Setup, orders: &SyncSender<Order>) {
         setup.settings.notes.extend(self.lasting.clone());
+        let number = self.reloads + 1;
+        let grid = match ask(&mut setup, number, self.books.as_deref(), orders) {
+            Ok(grid) => grid,
+            Err(error) => {
+                return error!("the old configuration goes on: no thread for the new one: {error}");
+            }
+        };
         match start(&mut setup, orders) {
             Ok(samplers) => self.samplers = samplers,
             Err(error) => {
@@ -217,6 +261,8 @@ impl Keeper {
         }
         self.engine
             .reconfigure(setup.settings, &setup.seats, clock::now());
+        self.grid = grid;
+        self.reloads = number;
     }
 }
 

@@ -3,7 +3,8 @@
 
 use crate::config::Config;
 use crate::engine::{Seat, Settings};
-use crate::grid;
+use crate::grid::provider::Provider;
+use crate::grid::{self, service};
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Setup {
     pub interval: Duration,
     /// The sensors themselves, with the pace of each.
     pub sensors: Vec<(Box<dyn Sensor>, Duration)>,
+    /// Who is asked for the intensity of the moment; `None` where nobody is.
+    pub watch: Option<Watch>,
     /// What every family found; `None` for one that is switched off.
     pub findings: Vec<(&'static Family, Option<Vec<Finding>>)>,
 }
@@ -26,9 +29,10 @@ impl Setup {
     /// Looks at the machine as `config` tells.
     ///
     /// # Errors
-    /// An unknown zone or cloud region.
+    /// An unknown zone or cloud region, or a provider that cannot be asked.
     pub fn new(config: &Config) -> Result<Self, String> {
         let place = grid::place(config)?;
+        let watch = watch(config, &place)?;
         let mut setup = Self {
             settings: Settings {
                 notes: notes(config, &place),
@@ -42,6 +46,7 @@ impl Setup {
             },
             seats: Vec::new(),
             interval: config.sensors.interval.duration(),
+            watch,
             sensors: Vec::new(),
             findings: Vec::new(),
         };
@@ -77,6 +82,37 @@ impl Setup {
     }
 }
 
+/// Who is asked for the intensity of which zone.
+pub struct Watch {
+    /// The zone.
+    pub place: service::Place,
+    /// The providers, first the most trusted.
+    pub providers: Vec<Box<dyn Provider>>,
+}
+
+fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> {
+    let entries = config.grid.providers.iter().enumerate();
+    let opened = entries.map(|(number, entry)| {
+        let opened = entry.open();
+        opened.map_err(|reason| format!("grid.providers[{number}]: {reason}"))
+    });
+    let providers: Vec<Box<dyn Provider>> = opened.collect::<Result<_, _>>()?;
+    if providers.is_empty() {
+        return Ok(None);
+    }
+    let bundled = place.grid.clone().filter(|grid| grid.zone != grid::CUSTOM);
+    let bundled = bundled.ok_or(
+        "grid.providers: set grid.zone (such as DE or US-CA) or grid.cloud: providers are asked about a zone",
+    )?;
+    Ok(Some(Watch {
+        place: service::Place {
+            bundled,
+            max_age: config.grid.max_age.duration(),
+        },
+        providers,
+    }))
+}
+
 /// The machine's name: the operator's, or the kernel's.
 fn host(config: &Config) -> Arc<str> {
     if let Some(name) = &config.node.name {
@@ -100,7 +136,7 @@ fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
              grid.cloud or grid.intensity."
                 .into(),
         ),
-        Some(grid) if grid.tier == "static" && grid.provider == "bundled" => notes.push(
+        Some(grid) if grid.provider == "bundled" && config.grid.providers.is_empty() => notes.push(
             format!(
                 "CO2e rests on a yearly average ({} {}), not on the intensity of the moment.",
                 grid.zone, grid.vintage

@@ -78,10 +78,13 @@ pub fn place(config: &Config) -> Result<Place, String> {
     Ok(Place { grid, pue, factor })
 }
 
+/// The zone of a place of which only the intensity is known.
+pub const CUSTOM: &str = "custom";
+
 /// A place of which only the intensity is known.
 fn nowhere() -> Grid {
     Grid {
-        zone: "custom".into(),
+        zone: CUSTOM.into(),
         name: String::new(),
         intensity: crate::units::GramsPerKwh::ZERO,
         signal: "average",
