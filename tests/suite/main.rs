@@ -8,6 +8,7 @@ mod books;
 mod cli;
 mod command;
 mod golden;
+mod intensity;
 mod doors;
 mod machine;
 mod moving;

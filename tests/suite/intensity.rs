@@ -1,0 +1,288 @@
+//! The whole program against replicas of grid APIs: real HTTP, by `base_url`.
+
+use crate::program::{Program, run, until};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use tempfile::TempDir;
+
+const TOKEN: &str = "t0p-s3cret-t0ken";
+
+/// What a replica answers: status line with further headers, and body.
+type Page = (String, Vec<u8>);
+
+/// A replica of an API, whose answers a test changes while it runs.
+#[derive(Clone)]
+struct Replica {
+    address: SocketAddr,
+    answer: Arc<Mutex<Box<dyn Fn(&str) -> Page + Send>>>,
+    /// The heads of all requests so far.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Replica {
+    fn new(answer: impl Fn(&str) -> Page + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let replica = Self {
+            address: listener.local_addr().unwrap(),
+            answer: Arc::new(Mutex::new(Box::new(answer))),
+            asked: Arc::default(),
+        };
+        let served = replica.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let served = served.clone();
+                thread::spawn(move || served.serve(&stream));
+            }
+        });
+        replica
+    }
+
+    fn serve(&self, stream: &TcpStream) {
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        let head = head.join("\n");
+        self.asked.lock().unwrap().push(head.clone());
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let (status, body) = (self.answer.lock().unwrap())(&path);
+        let mut to = stream;
+        // A client that has seen enough hangs up.
+        let _ = write!(
+            to,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let _ = to.write_all(&body);
+    }
+
+    fn change(&self, answer: impl Fn(&str) -> Page + Send + 'static) {
+        *self.answer.lock().unwrap() = Box::new(answer);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn ok(body: &Value) -> Page {
+    ("200 OK".to_owned(), body.to_string().into_bytes())
+}
+
+/// Electricity Maps' answer for this hour.
+fn this_hour(grams: f64) -> impl Fn(&str) -> Page + Send {
+    move |path| {
+        let now = jiff::Timestamp::now().as_second();
+        let hour = jiff::Timestamp::from_second(now - now % 3600).unwrap();
+        let value = json!({"carbonIntensity": grams, "datetime": hour.to_string(), "isEstimated": true,
+                           "emissionFactorType": "lifecycle", "temporalGranularity": "hourly"});
+        let mut body = json!({"zone": "DE"});
+        if path.contains("/latest") {
+            for (key, value) in value.as_object().unwrap() {
+                body[key] = value.clone();
+            }
+        } else {
+            body["history"] = json!([value]);
+        }
+        ok(&body)
+    }
+}
+
+struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    fn new(providers: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
+        let token = folder.path().join("token");
+        let providers = providers.replace("TOKEN", &token.display().to_string());
+        let config =
+            format!("grid: {{zone: DE, providers: [{providers}]}}\nsensors: {{interval: 200ms}}\n");
+        fs::write(folder.path().join("gramwatt.yaml"), config).unwrap();
+        Self { folder }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("gramwatt.yaml")
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        vec![
+            format!("--config.file={}", self.config().display()),
+            format!(
+                "--state.directory={}",
+                self.folder.path().join("state").display()
+            ),
+            "--sensor.nvml.library=/nowhere".to_owned(),
+        ]
+    }
+}
+
+fn info(page: &str) -> String {
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("gramwatt_grid_info"));
+    line.unwrap_or_default().to_owned()
+}
+
+fn page(program: &Program) -> String {
+    let answer = program.get("/metrics");
+    answer.body
+}
+
+#[test]
+fn grams_use_the_intensity_of_the_moment_and_say_whose_it_is() {
+    let replica = Replica::new(this_hour(123.0));
+    let base = format!("http://{}", replica.address);
+    let site = Site::new(&format!(
+        "{{type: electricity-maps, token_file: TOKEN, base_url: \"{base}\"}}"
+    ));
+    let program = Program::start(site.arguments());
+    let live = until("a live intensity", || {
+        let page = page(&program);
+        info(&page).contains("tier=\"live\"").then_some(page)
+    });
+    let told = info(&live);
+    assert!(
+        told.contains("provider=\"electricity-maps\"") && told.contains("estimated=\"true\""),
+        "{told}"
+    );
+    let series = program.metrics();
+    let factor = "gramwatt_grid_carbon_intensity_grams_per_kwh{grid_zone=\"DE\",signal=\"average\",scope=\"lifecycle\"}";
+    assert_eq!(series.get(factor), 123.0);
+    assert_eq!(
+        series.get("gramwatt_grid_provider_up{provider=\"electricity-maps\"}"),
+        1.0
+    );
+    // Grams that are booked from now on are no estimates.
+    let sums = || {
+        let series = program.metrics();
+        let name = |name: &str| series.find(&format!("gramwatt_node_{name}_total"));
+        Some((
+            name("energy_joules")?,
+            name("co2e_grams")?,
+            name("estimated_co2e_grams")?,
+        ))
+    };
+    let before = until("joules", sums);
+    let after = until("more joules", || {
+        sums().filter(|after| after.0 > before.0 + 1.0)
+    });
+    let grams = (after.0 - before.0) / 3.6e6 * 123.0;
+    assert!(
+        (after.1 - before.1 - grams).abs() < 1e-9 + grams * 1e-6,
+        "{before:?} {after:?}"
+    );
+    assert_eq!(after.2, before.2);
+    // The token went where it belongs, and is nowhere else.
+    let asked = replica.asked();
+    assert!(
+        asked.iter().all(|head| head
+            .to_lowercase()
+            .contains(&format!("auth-token: {TOKEN}"))),
+        "{asked:?}"
+    );
+    for path in ["/metrics", "/", "/?live"] {
+        assert!(!program.get(path).body.contains(TOKEN), "{path}");
+    }
+}
+
+#[test]
+fn a_provider_that_fails_is_told_of_and_the_average_stands_in() {
+    let replica = Replica::new(|_| {
+        (
+            "401 Unauthorized".to_owned(),
+            b"{\"message\":\"no\"}".to_vec(),
+        )
+    });
+    let base = format!("http://{}", replica.address);
+    let site = Site::new(&format!(
+        "{{type: electricity-maps, token_file: TOKEN, base_url: \"{base}\"}}"
+    ));
+    let program = Program::start(site.arguments());
+    let failures =
+        "gramwatt_grid_request_failures_total{provider=\"electricity-maps\",reason=\"denied\"}";
+    until("a failure", || {
+        program
+            .metrics()
+            .find(failures)
+            .filter(|count| *count >= 1.0)
+    });
+    let told = info(&page(&program));
+    assert!(
+        told.contains("tier=\"static\"") && told.contains("provider=\"bundled\""),
+        "{told}"
+    );
+    let log = program.log.text();
+    assert!(
+        log.contains("HTTP status 401") && log.contains("check the token"),
+        "{log}"
+    );
+    assert!(!log.contains(TOKEN));
+    // A reload asks anew, with what is right by then.
+    replica.change(this_hour(77.0));
+    assert_eq!(program.reload().status, 200);
+    until("a live intensity", || {
+        info(&page(&program))
+            .contains("tier=\"live\"")
+            .then_some(())
+    });
+}
+
+#[test]
+fn what_was_told_before_a_restart_is_known_after_it() {
+    let replica = Replica::new(this_hour(321.0));
+    let base = format!("http://{}", replica.address);
+    let site = Site::new(&format!(
+        "{{type: electricity-maps, token_file: TOKEN, base_url: \"{base}\"}}"
+    ));
+    let program = Program::start(site.arguments());
+    until("a live intensity", || {
+        info(&page(&program))
+            .contains("tier=\"live\"")
+            .then_some(())
+    });
+    program.crash();
+    replica.change(|_| ("503 Service Unavailable".to_owned(), Vec::new()));
+    let program = Program::start(site.arguments());
+    until("what was kept", || {
+        let page = page(&program);
+        let is_known = page.contains("signal=\"average\",scope=\"lifecycle\"} 321");
+        (is_known && info(&page).contains("provider=\"electricity-maps\"")).then_some(())
+    });
+}
+
+#[test]
+fn providers_need_a_zone_and_right_keys() {
+    let site = Site::new("{type: energy-charts}");
+    for (text, told) in [
+        (
+            "grid: {intensity: 300, providers: [{type: energy-charts}]}",
+            "grid.zone",
+        ),
+        (
+            "grid: {zone: DE, providers: [{type: enrgy-charts}]}",
+            "enrgy-charts",
+        ),
+        (
+            "grid: {zone: DE, providers: [{type: electricity-maps}]}",
+            "token_file",
+        ),
+        (
+            "grid: {zone: DE, providers: [{type: energy-charts, token: x}]}",
+            "token",
+        ),
+        ("grid: {zone: DE, max_age: 3d}", "0s to 48h"),
+    ] {
+        fs::write(site.config(), text).unwrap();
+        let output = run(["check-config", &site.config().display().to_string()]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}: {error}");
+        assert!(error.contains(told), "{text}: {error}");
+    }
+}
