@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod mix;
@@ -85,12 +85,6 @@ impl Request {
             auth: Auth::None,
             every,
         }
-    }
-
-    /// The file to read, where it is one: of the site's own, so to be read with [`crate::file::read`].
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.url.strip_prefix("file://").map(Path::new)
     }
 }
 

@@ -153,7 +153,10 @@ impl Generation {
             if !is_whole {
                 continue;
             }
-            let sum: f64 = parts.values().map(|part| part.amount * part.intensity).sum();
+            let sum: f64 = parts
+                .values()
+                .map(|part| part.amount * part.intensity)
+                .sum();
             let intensity = sum / total(parts);
             if total(parts) <= 0.0 {
                 continue;

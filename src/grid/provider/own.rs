@@ -73,7 +73,9 @@ impl TryFrom<String> for Url {
             return Err("a URL holds no name and password here: write token_file".to_owned());
         }
         if host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(format!("{text:?} is no URL: a host is missing, or there is a space in it"));
+            return Err(format!(
+                "{text:?} is no URL: a host is missing, or there is a space in it"
+            ));
         }
         Ok(Self(text))
     }
@@ -114,7 +116,8 @@ impl Step {
     /// minute, at least once in five.
     #[must_use]
     pub fn every(self) -> Duration {
-        self.0.clamp(Duration::from_secs(60), Duration::from_secs(300))
+        self.0
+            .clamp(Duration::from_secs(60), Duration::from_secs(300))
     }
 }
 
@@ -207,7 +210,14 @@ mod tests {
     fn a_url_without_secrets() {
         let url = Url::try_from("https://host/a?zone={zone}".to_owned()).unwrap();
         assert_eq!(url.of_zone("A B"), "https://host/a?zone=A%20B");
-        for text in ["host/a", "ftp://host", "https:///a", "http://a b", "", "file:///etc"] {
+        for text in [
+            "host/a",
+            "ftp://host",
+            "https:///a",
+            "http://a b",
+            "",
+            "file:///etc",
+        ] {
             assert!(Url::try_from(text.to_owned()).is_err(), "{text}");
         }
         let error = Url::try_from("https://me:hunter2@host/".to_owned()).unwrap_err();

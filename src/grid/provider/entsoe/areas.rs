@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const AREAS: [(&str, &str); 47] = [
+const AREAS: [(&str, &str); 46] = [
     ("AL", "10YAL-KESH-----5"),
     ("AT", "10YAT-APG------L"),
     ("BA", "10YBA-JPCC-----D"),
@@ -54,7 +54,6 @@ const AREAS: [(&str, &str); 47] = [
     ("SE-SE4", "10Y1001A1001A47J"),
     ("SI", "10YSI-ELES-----O"),
     ("SK", "10YSK-SEPS-----K"),
-    ("XK", "10Y1001C--00100H"),
 ];
 
 /// The area of a zone.
