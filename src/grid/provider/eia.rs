@@ -48,7 +48,9 @@ impl TryFrom<String> for Respondent {
         if is_code(&text) {
             return Ok(Self(text));
         }
-        Err(format!("{text:?} is no respondent of EIA: two to four capitals or digits, such as CISO"))
+        Err(format!(
+            "{text:?} is no respondent of EIA: two to four capitals or digits, such as CISO"
+        ))
     }
 }
 
@@ -60,7 +62,9 @@ impl From<Respondent> for String {
 
 fn is_code(text: &str) -> bool {
     (2..=4).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 pub(super) struct Eia(Config);
@@ -146,7 +150,9 @@ impl Provider for Eia {
     }
 
     fn read(&self, _: What, zone: &str, body: &[u8], now: Timestamp) -> Result<Answer, Garbage> {
-        let respondent = self.respondent(zone).map_err(|error| Garbage::Form(error.into()))?;
+        let respondent = self
+            .respondent(zone)
+            .map_err(|error| Garbage::Form(error.into()))?;
         let told: Told<'_> = read::json(body)?;
         if let Some(error) = told.error {
             return Err(Garbage::Refused(reason(&error)));
@@ -154,8 +160,13 @@ impl Provider for Eia {
         let Some(response) = told.response else {
             return Err(Garbage::Form("it has neither response nor error".into()));
         };
-        if response.frequency.is_some_and(|frequency| frequency != "hourly") {
-            return Err(Garbage::Form("its values are not hourly, or not in UTC".into()));
+        if response
+            .frequency
+            .is_some_and(|frequency| frequency != "hourly")
+        {
+            return Err(Garbage::Form(
+                "its values are not hourly, or not in UTC".into(),
+            ));
         }
         let is_cut = response.data.len() >= MOST;
         let mut generation = Generation::default();
@@ -163,7 +174,9 @@ impl Provider for Eia {
         for row in response.data.iter().take(MOST) {
             if row.respondent != respondent {
                 let other = read::short(&row.respondent);
-                return Err(Garbage::Form(format!("it is about respondent {other:?}").into()));
+                return Err(Garbage::Form(
+                    format!("it is about respondent {other:?}").into(),
+                ));
             }
             if !row.units.eq_ignore_ascii_case("megawatthours") {
                 return Err(Garbage::Unit(read::short(&row.units)));

@@ -110,7 +110,9 @@ impl Provider for Entsoe {
     }
 
     fn read(&self, _: What, zone: &str, body: &[u8], now: Timestamp) -> Result<Answer, Garbage> {
-        let area = self.area(zone).map_err(|error| Garbage::Form(error.into()))?;
+        let area = self
+            .area(zone)
+            .map_err(|error| Garbage::Form(error.into()))?;
         let series = document::read(body)?;
         let mut generation = Generation::default();
         let mut kept = Vec::new();
@@ -128,7 +130,10 @@ impl Provider for Entsoe {
             }
         }
         // Series of quarters and of hours stand side by side: all in the finest steps.
-        let steps = kept.iter().flat_map(|(series, _)| &series.pieces).map(|piece| piece.step);
+        let steps = kept
+            .iter()
+            .flat_map(|(series, _)| &series.pieces)
+            .map(|piece| piece.step);
         let step = steps.min().ok_or(Garbage::Empty)?;
         let mut count = 0_usize;
         for (series, fuel) in kept {

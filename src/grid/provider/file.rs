@@ -78,7 +78,11 @@ impl Provider for File {
             return Err(format!("{zone:?} cannot be part of a file's name"));
         }
         let url = format!("file://{}", path.replace("{zone}", zone));
-        Ok(vec![Request::open(What::Latest, url, Duration::from_secs(60))])
+        Ok(vec![Request::open(
+            What::Latest,
+            url,
+            Duration::from_secs(60),
+        )])
     }
 
     fn read(&self, _: What, _: &str, body: &[u8], now: Timestamp) -> Result<Answer, Garbage> {
@@ -87,14 +91,18 @@ impl Provider for File {
             None => return Err(Garbage::Empty),
             Some(b'[') => read::json(body)?,
             Some(b'{' | b'<') => {
-                return Err(Garbage::Form("neither CSV with names nor a JSON list of objects".into()));
+                return Err(Garbage::Form(
+                    "neither CSV with names nor a JSON list of objects".into(),
+                ));
             }
             Some(_) => table(body)?,
         };
         let (mut points, mut open) = (Vec::new(), Vec::new());
         for (place, row) in rows.iter().enumerate() {
             if place >= MOST {
-                return Err(Garbage::Form(format!("it has more than {MOST} rows").into()));
+                return Err(Garbage::Form(
+                    format!("it has more than {MOST} rows").into(),
+                ));
             }
             let Some(grams) = self.grams(row)? else {
                 continue;
@@ -129,12 +137,12 @@ impl Provider for File {
 impl File {
     fn grams(&self, row: &Row) -> Result<Option<f64>, Garbage> {
         match (row.intensity, row.grams_per_kwh) {
-            (Some(_), Some(_)) => {
-                Err(Garbage::Form("it has both intensity and grams_per_kwh: leave one out".into()))
-            }
-            (None, Some(_)) if self.0.unit != Unit::GramsPerKwh => {
-                Err(Garbage::Unit("grams_per_kwh, while unit is another".to_owned()))
-            }
+            (Some(_), Some(_)) => Err(Garbage::Form(
+                "it has both intensity and grams_per_kwh: leave one out".into(),
+            )),
+            (None, Some(_)) if self.0.unit != Unit::GramsPerKwh => Err(Garbage::Unit(
+                "grams_per_kwh, while unit is another".to_owned(),
+            )),
             (intensity, grams) => Ok(intensity.or(grams).map(|number| self.0.unit.grams(number))),
         }
     }
@@ -153,7 +161,8 @@ fn table(body: &[u8]) -> Result<Vec<Row>, Garbage> {
         return Err(Garbage::Form(error.into()));
     }
     let rows = reader.into_deserialize().take(MOST + 1);
-    rows.map(|row| row.map_err(|error| no_row(&error))).collect()
+    rows.map(|row| row.map_err(|error| no_row(&error)))
+        .collect()
 }
 
 fn no_row(error: &csv::Error) -> Garbage {

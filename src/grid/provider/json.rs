@@ -87,7 +87,10 @@ impl From<Pointer> for String {
 
 /// Headers by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+#[serde(
+    try_from = "BTreeMap<String, String>",
+    into = "BTreeMap<String, String>"
+)]
 #[schemars(with = "BTreeMap<String, String>")]
 pub struct Headers(BTreeMap<String, String>);
 
@@ -105,10 +108,13 @@ impl TryFrom<BTreeMap<String, String>> for Headers {
                      is sent"
                 ));
             }
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let is_name =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             let is_named = !name.is_empty() && name.bytes().all(is_name);
             if !is_named || !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-                return Err(format!("{name:?} is no header, or its value holds more than plain ASCII"));
+                return Err(format!(
+                    "{name:?} is no header, or its value holds more than plain ASCII"
+                ));
             }
         }
         Ok(Self(headers))
@@ -184,6 +190,10 @@ fn moment(value: &Value) -> Result<Timestamp, Garbage> {
         return read::moment(text);
     }
     let seconds = number(value)?;
-    let seconds = if seconds.abs() >= 1e11 { seconds / 1000.0 } else { seconds };
+    let seconds = if seconds.abs() >= 1e11 {
+        seconds / 1000.0
+    } else {
+        seconds
+    };
     read::seconds(seconds)
 }

@@ -181,10 +181,17 @@ fn sum<'a>(
         }
         if series.network_code != market {
             let other = read::short(&series.network_code);
-            return Err(Garbage::Form(format!("it is about the market {other:?}").into()));
+            return Err(Garbage::Form(
+                format!("it is about the market {other:?}").into(),
+            ));
         }
         for result in &series.results {
-            if result.columns.region.as_deref().is_some_and(|told| told != region) {
+            if result
+                .columns
+                .region
+                .as_deref()
+                .is_some_and(|told| told != region)
+            {
                 return Err(Garbage::Form("it is about another region".into()));
             }
             let Some(plants) = result.columns.fueltech.as_deref() else {

@@ -78,9 +78,15 @@ impl Provider for Prometheus {
 
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {
         // As a label's value: no quote of it may end the query's string.
-        let zone = zone.replace(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)), "_");
+        let zone = zone.replace(
+            |c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)),
+            "_",
+        );
         let query = read::escaped(&self.0.query.replace("{zone}", &zone));
-        let url = format!("{}/api/v1/query?query={query}", self.0.url.as_str().trim_end_matches('/'));
+        let url = format!(
+            "{}/api/v1/query?query={query}",
+            self.0.url.as_str().trim_end_matches('/')
+        );
         let (header, before) = TokenAs::Bearer.header();
         Ok(vec![Request {
             auth: match self.0.token_file {
@@ -110,23 +116,34 @@ impl Provider for Prometheus {
 pub fn sample(body: &[u8], now: Timestamp) -> Result<(Timestamp, f64), Garbage> {
     let told: Told = read::json(body)?;
     if told.status != "success" {
-        let (kind, error) = (told.kind.unwrap_or_default(), told.error.unwrap_or_default());
+        let (kind, error) = (
+            told.kind.unwrap_or_default(),
+            told.error.unwrap_or_default(),
+        );
         return Err(Garbage::Refused(read::short(&format!("{kind}: {error}"))));
     }
-    let data = told.data.ok_or_else(|| Garbage::Form("it has no data".into()))?;
+    let data = told
+        .data
+        .ok_or_else(|| Garbage::Form("it has no data".into()))?;
     let sample = match data.kind.as_str() {
         "scalar" => &data.result,
         "vector" => match data.result.as_array().map(Vec::as_slice) {
             Some([one]) => one.get("value").unwrap_or(&Value::Null),
             Some([]) => return Err(Garbage::Empty),
             Some(many) => {
-                let error = format!("{} samples in place of one: sum or average them", many.len());
+                let error = format!(
+                    "{} samples in place of one: sum or average them",
+                    many.len()
+                );
                 return Err(Garbage::Form(error.into()));
             }
             None => return Err(Garbage::Form("its vector is none".into())),
         },
         other => {
-            let error = format!("a {:?} in place of a scalar or a vector of one", read::short(other));
+            let error = format!(
+                "a {:?} in place of a scalar or a vector of one",
+                read::short(other)
+            );
             return Err(Garbage::Form(error.into()));
         }
     };
@@ -135,7 +152,9 @@ pub fn sample(body: &[u8], now: Timestamp) -> Result<(Timestamp, f64), Garbage> 
     };
     let at = read::seconds(number(at)?)?;
     if at < before(now, SKEW) || at > after(now, SKEW) {
-        return Err(Garbage::Form(format!("its sample is of {at}, which is not now").into()));
+        return Err(Garbage::Form(
+            format!("its sample is of {at}, which is not now").into(),
+        ));
     }
     Ok((at, number(value)?))
 }

@@ -11,7 +11,9 @@ fn read(body: &str) -> Result<Vec<(String, f64)>, Garbage> {
     let answer = provider().read(What::Latest, "US-CAL-CISO", body.as_bytes(), now)?;
     assert_eq!(answer.scope, Scope::Lifecycle);
     let points = answer.points.iter();
-    Ok(points.map(|p| (format!("{}..{}", p.from, p.until), p.intensity.0)).collect())
+    Ok(points
+        .map(|p| (format!("{}..{}", p.from, p.until), p.intensity.0))
+        .collect())
 }
 
 #[test]
@@ -38,12 +40,24 @@ fn a_zone_ends_with_its_respondent() {
     ] {
         assert_eq!(provider().respondent(zone).unwrap(), code);
     }
-    for zone in ["US", "US-CA", "DE", "US-XX-CISO", "US-CAL-C&X", "US-CAL-", "US-CAL-CISO-X"] {
+    for zone in [
+        "US",
+        "US-CA",
+        "DE",
+        "US-XX-CISO",
+        "US-CAL-C&X",
+        "US-CAL-",
+        "US-CAL-CISO-X",
+    ] {
         let error = provider().requests(zone, now).unwrap_err();
         assert!(error.contains("respondent"), "{error}");
     }
     let own = serde_yaml::from_str("{token_file: /t, respondent: US48}").unwrap();
-    assert!(open(&own).unwrap().requests("US", now).unwrap()[0].url.contains("=US48&"));
+    assert!(
+        open(&own).unwrap().requests("US", now).unwrap()[0]
+            .url
+            .contains("=US48&")
+    );
     let slip = serde_yaml::from_str::<Config>("{token_file: /t, respondent: California}");
     assert!(slip.unwrap_err().to_string().contains("CISO"));
 }
@@ -58,9 +72,18 @@ fn texts_and_numbers_and_an_hour_that_is_not_whole() {
     };
     let told = read(BODY).unwrap();
     let expected = [
-        ("2026-03-26T23:00:00Z..2026-03-27T00:00:00Z".to_owned(), mix(7000.0, 8000.0)),
-        ("2026-03-27T00:00:00Z..2026-03-27T01:00:00Z".to_owned(), mix(8000.0, 5000.0)),
-        ("2026-03-27T01:00:00Z..2026-03-27T02:00:00Z".to_owned(), mix(9000.5, 2000.0)),
+        (
+            "2026-03-26T23:00:00Z..2026-03-27T00:00:00Z".to_owned(),
+            mix(7000.0, 8000.0),
+        ),
+        (
+            "2026-03-27T00:00:00Z..2026-03-27T01:00:00Z".to_owned(),
+            mix(8000.0, 5000.0),
+        ),
+        (
+            "2026-03-27T01:00:00Z..2026-03-27T02:00:00Z".to_owned(),
+            mix(9000.5, 2000.0),
+        ),
     ];
     assert_eq!(told, expected);
 }
@@ -80,7 +103,11 @@ fn the_hour_that_the_limit_cuts_is_dropped() {
     assert_eq!(read(&body(&rows[..4999])).unwrap().len(), 600);
     let told = read(&body(&rows)).unwrap();
     assert_eq!(told.len(), 599);
-    assert!(told[0].0.starts_with("2026-01-01T00:00:00Z"), "the first hour is gone: {}", told[0].0);
+    assert!(
+        told[0].0.starts_with("2026-01-01T00:00:00Z"),
+        "the first hour is gone: {}",
+        told[0].0
+    );
 }
 
 #[test]
@@ -89,7 +116,10 @@ fn errors_and_what_is_about_something_else() {
         r#"{"error":"Invalid respondent","code":400}"#,
         r#"{"error":{"code":"API_KEY_INVALID","message":"Invalid respondent"}}"#,
     ] {
-        assert_eq!(read(body), Err(Garbage::Refused("Invalid respondent".to_owned())));
+        assert_eq!(
+            read(body),
+            Err(Garbage::Refused("Invalid respondent".to_owned()))
+        );
     }
     let empty = r#"{"response":{"total":"0","data":[]}}"#;
     assert_eq!(read(empty), Err(Garbage::Empty));
@@ -106,7 +136,10 @@ fn errors_and_what_is_about_something_else() {
     ] {
         assert!(BODY.contains(this), "{this}");
         let told = read(&BODY.replace(this, that));
-        assert!(matches!(told, Err(Garbage::Form(_))), "{this} -> {that}: {told:?}");
+        assert!(
+            matches!(told, Err(Garbage::Form(_))),
+            "{this} -> {that}: {told:?}"
+        );
     }
     for body in ["[]", "<html>", &BODY[..BODY.len() / 2]] {
         assert!(matches!(read(body), Err(Garbage::Form(_))));

@@ -58,7 +58,9 @@ const AREAS: [(&str, &str); 46] = [
 
 /// The area of a zone.
 pub(super) fn of_zone(zone: &str) -> Option<&'static str> {
-    let known = AREAS.iter().find(|(name, _)| name.eq_ignore_ascii_case(zone));
+    let known = AREAS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(zone));
     known.map(|(_, eic)| *eic)
 }
 
@@ -112,7 +114,11 @@ fn is_eic(text: &str) -> bool {
     let [first @ .., check] = values.as_slice() else {
         return false;
     };
-    let sum: u32 = first.iter().zip((2..=16).rev()).map(|(value, weight)| value * weight).sum();
+    let sum: u32 = first
+        .iter()
+        .zip((2..=16).rev())
+        .map(|(value, weight)| value * weight)
+        .sum();
     first.len() == 15 && sum > 0 && *check == 36 - (sum - 1) % 37
 }
 

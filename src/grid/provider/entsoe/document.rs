@@ -143,9 +143,9 @@ impl Found {
                 self.is_refusal = true;
                 Ok(())
             }
-            _ if name.eq_ignore_ascii_case("html") => {
-                Err(form("HTML in place of XML: a proxy, a login page or a wrong base_url"))
-            }
+            _ if name.eq_ignore_ascii_case("html") => Err(form(
+                "HTML in place of XML: a proxy, a login page or a wrong base_url",
+            )),
             _ => Err(form("it is no document of generation and load")),
         }
     }
@@ -222,7 +222,9 @@ impl Found {
         let seconds = i64::try_from(step.as_secs()).unwrap_or(i64::MAX);
         let steps = end.as_second().saturating_sub(start.as_second()) / seconds;
         if !(0..=STEPS).contains(&steps) || start.as_second().rem_euclid(seconds) != 0 {
-            return Err(form("a period is too long, ends before it begins, or begins within a step"));
+            return Err(form(
+                "a period is too long, ends before it begins, or begins within a step",
+            ));
         }
         let at = |position: i64| {
             let passed = u64::try_from((position - 1) * seconds).unwrap_or_default();
@@ -272,11 +274,17 @@ fn resolution(text: &str) -> Result<Duration, Garbage> {
 }
 
 fn position(text: &str) -> Result<i64, Garbage> {
-    let position = text.parse().ok().filter(|position| (1..=STEPS).contains(position));
+    let position = text
+        .parse()
+        .ok()
+        .filter(|position| (1..=STEPS).contains(position));
     position.ok_or_else(|| form("a position is no number that can be"))
 }
 
 fn quantity(text: &str) -> Result<f64, Garbage> {
-    let quantity = text.parse().ok().filter(|quantity: &f64| quantity.is_finite());
+    let quantity = text
+        .parse()
+        .ok()
+        .filter(|quantity: &f64| quantity.is_finite());
     quantity.ok_or_else(|| form("a quantity is no number"))
 }

@@ -15,7 +15,10 @@ fn read_at(body: &str, now: &str) -> Result<Vec<(String, f64)>, Garbage> {
     let point = |p: &crate::grid::series::Point| {
         assert_eq!(p.nature, Nature::Measured);
         assert_eq!(p.from.duration_until(p.until).as_secs(), 900);
-        (p.from.strftime("%H:%M").to_string(), (p.intensity.0 * 100.0).round() / 100.0)
+        (
+            p.from.strftime("%H:%M").to_string(),
+            (p.intensity.0 * 100.0).round() / 100.0,
+        )
     };
     Ok(answer.points.iter().map(point).collect())
 }
@@ -35,9 +38,17 @@ fn the_area_and_whole_hours_are_asked_for() {
     );
     assert_eq!(all[0].auth, Auth::Query("securityToken"));
     assert_eq!(all[1].what, What::History);
-    assert!(all[1].url.contains("periodStart=202510180000&periodEnd=202510260100"));
+    assert!(
+        all[1]
+            .url
+            .contains("periodStart=202510180000&periodEnd=202510260100")
+    );
     let soon = "2025-10-26T00:59:59Z".parse().unwrap();
-    assert_eq!(provider().requests("DE", soon).unwrap()[0].url, all[0].url, "for caches");
+    assert_eq!(
+        provider().requests("DE", soon).unwrap()[0].url,
+        all[0].url,
+        "for caches"
+    );
     let error = provider().requests("US-CA", now).unwrap_err();
     assert!(error.contains("SE-SE3") && error.contains("eic"), "{error}");
 }
@@ -46,7 +57,9 @@ fn the_area_and_whole_hours_are_asked_for() {
 fn an_area_of_ones_own() {
     let own = "{token_file: /t, eic: 10YGB----------A}";
     let own = open(&serde_yaml::from_str(own).unwrap()).unwrap();
-    let url = own.requests("GB", Timestamp::UNIX_EPOCH).unwrap()[0].url.clone();
+    let url = own.requests("GB", Timestamp::UNIX_EPOCH).unwrap()[0]
+        .url
+        .clone();
     assert!(url.contains("in_Domain=10YGB----------A&"), "{url}");
     let slip = serde_yaml::from_str::<Config>("{token_file: /t, eic: 10YGB----------B}");
     assert!(slip.unwrap_err().to_string().contains("EIC"));
@@ -105,7 +118,10 @@ fn without_holding_a_gap_is_a_gap() {
 #[test]
 fn a_type_that_is_late_ends_the_intensity_there() {
     // Coal is told for two hours, the rest for three.
-    let body = BODY.replace("<Point><position>3</position><quantity>600</quantity></Point>", "");
+    let body = BODY.replace(
+        "<Point><position>3</position><quantity>600</quantity></Point>",
+        "",
+    );
     let told = read(&body).unwrap();
     assert_eq!(told.last().unwrap().0, "10:45");
 }
@@ -115,7 +131,10 @@ fn a_refusal_with_its_reason_though_the_status_is_200() {
     let Err(Garbage::Refused(reason)) = read(REFUSAL) else {
         panic!("not refused");
     };
-    assert!(reason.starts_with("No matching data found") && reason.contains("B&C"), "{reason}");
+    assert!(
+        reason.starts_with("No matching data found") && reason.contains("B&C"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -133,19 +152,31 @@ fn what_is_about_something_else_is_refused() {
         ("<quantity>1500<", "<quantity>many<"),
         ("<quantity>1500<", "<quantity>inf<"),
         ("<quantity>1500</quantity>", ""),
-        ("<end>2025-10-24T12:00Z</end></timeInterval>", "<end>2125-10-24T12:00Z</end></timeInterval>"),
-        ("<start>2025-10-24T09:00Z</start>", "<start>2025-10-24T09:07Z</start>"),
+        (
+            "<end>2025-10-24T12:00Z</end></timeInterval>",
+            "<end>2125-10-24T12:00Z</end></timeInterval>",
+        ),
+        (
+            "<start>2025-10-24T09:00Z</start>",
+            "<start>2025-10-24T09:07Z</start>",
+        ),
         ("<start>2025-10-24T09:00Z</start>", "<start>today</start>"),
         ("</TimeSeries>\n</GL_MarketDocument>", ""),
         ("</Period>", ""),
         ("GL_MarketDocument", "html"),
         ("GL_MarketDocument", "Publication_MarketDocument"),
         ("<quantity>1500<", "<quantity>&big;<"),
-        ("<GL_MarketDocument", "<!DOCTYPE x [<!ENTITY big \"1500\">]><GL_MarketDocument"),
+        (
+            "<GL_MarketDocument",
+            "<!DOCTYPE x [<!ENTITY big \"1500\">]><GL_MarketDocument",
+        ),
     ] {
         assert!(BODY.contains(this), "{this}");
         let told = read(&BODY.replace(this, that));
-        assert!(matches!(told, Err(Garbage::Form(_))), "{this} -> {that}: {told:?}");
+        assert!(
+            matches!(told, Err(Garbage::Form(_))),
+            "{this} -> {that}: {told:?}"
+        );
     }
     for body in ["", " "] {
         assert_eq!(read(body), Err(Garbage::Empty));
@@ -160,7 +191,10 @@ fn what_is_about_something_else_is_refused() {
 #[test]
 fn depth_length_and_count_are_bounded() {
     let deep = format!("<GL_MarketDocument>{}", "<a>".repeat(100_000));
-    let long = format!("<GL_MarketDocument><text>{}</text></GL_MarketDocument>", "a".repeat(5000));
+    let long = format!(
+        "<GL_MarketDocument><text>{}</text></GL_MarketDocument>",
+        "a".repeat(5000)
+    );
     let many = format!(
         "<GL_MarketDocument>{}</GL_MarketDocument>",
         "<TimeSeries></TimeSeries>".repeat(document::MOST + 1)
@@ -172,15 +206,25 @@ fn depth_length_and_count_are_bounded() {
 
 #[test]
 fn storage_alone_is_no_generation() {
-    let body = BODY.replace("B14", "B10").replace("B19", "B25").replace("B05", "B10");
+    let body = BODY
+        .replace("B14", "B10")
+        .replace("B19", "B25")
+        .replace("B05", "B10");
     assert_eq!(read(&body), Err(Garbage::Empty));
 }
 
 #[test]
 fn every_type_of_plants_has_its_fuel() {
     let fuels: Vec<Option<Fuel>> = (1..=25).map(|n| fuel(&format!("B{n:02}"))).collect();
-    let named = fuels.iter().flatten().filter(|fuel| **fuel != Fuel::Unknown).count();
-    assert_eq!((named, fuels.iter().filter(|fuel| fuel.is_none()).count()), (18, 6));
+    let named = fuels
+        .iter()
+        .flatten()
+        .filter(|fuel| **fuel != Fuel::Unknown)
+        .count();
+    assert_eq!(
+        (named, fuels.iter().filter(|fuel| fuel.is_none()).count()),
+        (18, 6)
+    );
     assert_eq!(fuel("B20"), Some(Fuel::Unknown));
     assert_eq!(fuel("B99"), Some(Fuel::Unknown), "what is new is not clean");
 }

@@ -4,13 +4,18 @@ const CSV: &str = include_str!("../../../../tests/replicas/grid/file/own.csv");
 const JSON: &str = include_str!("../../../../tests/replicas/grid/file/own.json");
 
 fn config(more: &str) -> Config {
-    serde_yaml::from_str(&format!("{{path: '/etc/grid/{{zone}}.csv', factors: direct, {more}}}")).unwrap()
+    serde_yaml::from_str(&format!(
+        "{{path: '/etc/grid/{{zone}}.csv', factors: direct, {more}}}"
+    ))
+    .unwrap()
 }
 
 fn read_as(unit: &str, body: &str) -> Result<Vec<(String, f64, Nature)>, Garbage> {
     let now = "2026-01-05T12:30:00Z".parse().unwrap();
     let provider = open(&config(&format!("unit: {unit}"))).unwrap();
-    let mut points = provider.read(What::Latest, "DE", body.as_bytes(), now)?.points;
+    let mut points = provider
+        .read(What::Latest, "DE", body.as_bytes(), now)?
+        .points;
     points.sort_by_key(|point| point.from);
     let point = |p: &Point| {
         let span = format!("{}-{}", p.from.strftime("%H:%M"), p.until.strftime("%H:%M"));
@@ -29,8 +34,15 @@ fn the_file_of_a_zone() {
     let all = provider.requests("DK-DK1", Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(all[0].url, "file:///etc/grid/DK-DK1.csv");
     assert_eq!(provider.secret(), None);
-    assert!(provider.requests("../shadow", Timestamp::UNIX_EPOCH).is_err());
-    let relative = Config { path: "grid.csv".into(), ..config("unit: g/kWh") };
+    assert!(
+        provider
+            .requests("../shadow", Timestamp::UNIX_EPOCH)
+            .is_err()
+    );
+    let relative = Config {
+        path: "grid.csv".into(),
+        ..config("unit: g/kWh")
+    };
     assert!(open(&relative).err().unwrap().contains("absolute"));
     let unitless = serde_yaml::from_str::<Config>("{path: /a, factors: direct}");
     assert!(unitless.unwrap_err().to_string().contains("unit"));
@@ -60,25 +72,46 @@ fn a_column_in_the_configured_unit() {
 
 #[test]
 fn what_is_written_otherwise_is_told_with_its_line() {
-    for body in ["", "\n", "from,intensity\n", "[]", "[{\"from\": \"2026-01-05\", \"intensity\": null}]"] {
+    for body in [
+        "",
+        "\n",
+        "from,intensity\n",
+        "[]",
+        "[{\"from\": \"2026-01-05\", \"intensity\": null}]",
+    ] {
         assert_eq!(read(body), Err(Garbage::Empty), "{body:?}");
     }
     for (body, says) in [
-        ("from,intensity\n2026-01-05T12:00Z,1\n2026-01-05T13:00Z,much\n", "line 3"),
-        ("from,intensity,nature\n2026-01-05T12:00Z,1,guessed\n", "line 2"),
+        (
+            "from,intensity\n2026-01-05T12:00Z,1\n2026-01-05T13:00Z,much\n",
+            "line 3",
+        ),
+        (
+            "from,intensity,nature\n2026-01-05T12:00Z,1,guessed\n",
+            "line 2",
+        ),
         ("from,intensity\n2026-01-05T12:00Z,1,2\n", "line 2"),
         ("2026-01-05T12:00Z,1\n", "first line"),
         ("from,value\n2026-01-05T12:00Z,1\n", "first line"),
         ("from,intensity,zone\n2026-01-05T12:00Z,1,DE\n", "line 2"),
         ("from,intensity\nnoon,1\n", "noon"),
-        ("[{\"from\": \"2026-01-05T12:00Z\", \"intensty\": 1}]", "line 1"),
+        (
+            "[{\"from\": \"2026-01-05T12:00Z\", \"intensty\": 1}]",
+            "line 1",
+        ),
         ("{\"from\": \"2026-01-05T12:00Z\"}", "neither"),
         ("<html>", "neither"),
     ] {
         let error = read(body).unwrap_err().to_string();
         assert!(error.contains(says), "{body:?}: {error}");
     }
-    let long = format!("from,intensity\n{}", "2026-01-05T12:00Z,1\n".repeat(MOST + 1));
+    let long = format!(
+        "from,intensity\n{}",
+        "2026-01-05T12:00Z,1\n".repeat(MOST + 1)
+    );
     assert!(read(&long).unwrap_err().to_string().contains("rows"));
-    assert!(matches!(read("from,intensity\n2026-01-05T12:00Z,\u{0}\n"), Err(Garbage::Form(_))));
+    assert!(matches!(
+        read("from,intensity\n2026-01-05T12:00Z,\u{0}\n"),
+        Err(Garbage::Form(_))
+    ));
 }

@@ -3,7 +3,8 @@ use super::*;
 const BODY: &str = include_str!("../../../../tests/replicas/grid/json/own.json");
 
 fn config(more: &str) -> Result<Config, serde_yaml::Error> {
-    let base = "url: 'http://host/{zone}?a=b', pointer: /data/0/intensity, unit: kg/kWh, factors: direct";
+    let base =
+        "url: 'http://host/{zone}?a=b', pointer: /data/0/intensity, unit: kg/kWh, factors: direct";
     serde_yaml::from_str(&format!("{{{base}, {more}}}"))
 }
 
@@ -17,11 +18,21 @@ fn read(more: &str, body: &str) -> Result<Point, Garbage> {
 
 #[test]
 fn what_is_configured_is_asked() {
-    let all = |more: &str| open(&config(more).unwrap()).unwrap().requests("D/E", Timestamp::UNIX_EPOCH);
+    let all = |more: &str| {
+        open(&config(more).unwrap())
+            .unwrap()
+            .requests("D/E", Timestamp::UNIX_EPOCH)
+    };
     let open = &all("headers: {Accept: application/json}").unwrap()[0];
     assert_eq!(open.url, "http://host/D%2FE?a=b");
-    assert_eq!(open.headers, [("Accept".to_owned(), "application/json".to_owned())]);
-    assert_eq!((&open.auth, open.every), (&Auth::None, Duration::from_secs(300)));
+    assert_eq!(
+        open.headers,
+        [("Accept".to_owned(), "application/json".to_owned())]
+    );
+    assert_eq!(
+        (&open.auth, open.every),
+        (&Auth::None, Duration::from_secs(300))
+    );
     let signed = &all("token_file: /t, token_as: x-api-key, step: 1m").unwrap()[0];
     assert_eq!(signed.auth, Auth::Header("x-api-key", ""));
     assert_eq!(signed.every, Duration::from_secs(60));
@@ -39,10 +50,15 @@ fn what_cannot_be_is_refused_at_once() {
         ("token: hunter2", "unknown field"),
     ] {
         let error = config(more).unwrap_err().to_string();
-        assert!(error.contains(says) && !error.contains("hunter2"), "{more}: {error}");
+        assert!(
+            error.contains(says) && !error.contains("hunter2"),
+            "{more}: {error}"
+        );
     }
     let unitless = "{url: 'http://host/', pointer: /a, factors: direct}";
-    let error = serde_yaml::from_str::<Config>(unitless).unwrap_err().to_string();
+    let error = serde_yaml::from_str::<Config>(unitless)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("unit"), "{error}");
 }
 
@@ -62,12 +78,18 @@ fn a_value_at_its_place_and_time() {
         assert_eq!(point.from.to_string(), "2026-01-05T12:00:00Z", "{time}");
     }
     assert_eq!(read("signal: marginal", BODY).unwrap().intensity.0, 412.0);
-    assert_eq!(open(&config("signal: marginal").unwrap()).unwrap().signal(), Signal::Marginal);
+    assert_eq!(
+        open(&config("signal: marginal").unwrap()).unwrap().signal(),
+        Signal::Marginal
+    );
 }
 
 #[test]
 fn what_is_not_there_is_not_guessed() {
-    assert_eq!(read("step: 1h", &BODY.replace("\"0.412\"", "null")), Err(Garbage::Empty));
+    assert_eq!(
+        read("step: 1h", &BODY.replace("\"0.412\"", "null")),
+        Err(Garbage::Empty)
+    );
     for (this, that) in [
         ("intensity", "percentile"),
         ("\"0.412\"", "\"high\""),
@@ -80,6 +102,9 @@ fn what_is_not_there_is_not_guessed() {
     ] {
         assert!(BODY.contains(this), "{this}");
         let told = read("time_pointer: /data/0/time", &BODY.replace(this, that));
-        assert!(matches!(told, Err(Garbage::Form(_))), "{this} -> {that}: {told:?}");
+        assert!(
+            matches!(told, Err(Garbage::Form(_))),
+            "{this} -> {that}: {told:?}"
+        );
     }
 }

@@ -32,10 +32,22 @@ fn market_region_and_market_time() {
     assert!(all[1].url.contains("interval=1h") && all[1].what == What::History);
     let west = &provider().requests("au-wa", now).unwrap()[0];
     assert!(west.url.contains("/network/WEM?") && west.url.contains("network_region=WEM&"));
-    assert!(west.url.ends_with("&date_start=2026-10-01T12%3A00%3A00"), "{}", west.url);
-    let daily: f64 = all.iter().map(|request| 86400.0 / request.every.as_secs_f64()).sum();
+    assert!(
+        west.url.ends_with("&date_start=2026-10-01T12%3A00%3A00"),
+        "{}",
+        west.url
+    );
+    let daily: f64 = all
+        .iter()
+        .map(|request| 86400.0 / request.every.as_secs_f64())
+        .sum();
     assert!(daily * 3.0 < 500.0, "three regions on the free plan");
-    assert!(provider().requests("AU-NT", now).unwrap_err().contains("AU-QLD"));
+    assert!(
+        provider()
+            .requests("AU-NT", now)
+            .unwrap_err()
+            .contains("AU-QLD")
+    );
 }
 
 /// 360 t of 500 MWh is 720 g/kWh. Storage counts neither way. Coal without emissions at 21:20 has not
@@ -63,7 +75,10 @@ fn errors_and_what_is_about_something_else() {
     let refused = r#"{"success":false,"error":"No data","data":[]}"#;
     assert_eq!(read(refused), Err(Garbage::Refused("No data".to_owned())));
     let refused = r#"{"detail":"Date range too large"}"#;
-    assert_eq!(read(refused), Err(Garbage::Refused("Date range too large".to_owned())));
+    assert_eq!(
+        read(refused),
+        Err(Garbage::Refused("Date range too large".to_owned()))
+    );
     assert_eq!(read(r#"{"success":true,"data":[]}"#), Err(Garbage::Empty));
     // Power is not energy, and kilograms are not tonnes.
     for (this, that) in [("\"MWh\"", "\"MW\""), ("\"t\"", "\"kg\"")] {
@@ -71,7 +86,10 @@ fn errors_and_what_is_about_something_else() {
         let told = read(&BODY.replace(this, that));
         assert!(matches!(told, Err(Garbage::Unit(_))), "{told:?}");
     }
-    assert_eq!(read(&BODY.replace("\"energy\"", "\"power\"")), Err(Garbage::Empty));
+    assert_eq!(
+        read(&BODY.replace("\"energy\"", "\"power\"")),
+        Err(Garbage::Empty)
+    );
     for (this, that) in [
         ("\"NSW1\"", "\"VIC1\""),
         ("\"NEM\"", "\"WEM\""),
@@ -82,6 +100,9 @@ fn errors_and_what_is_about_something_else() {
     ] {
         assert!(BODY.contains(this), "{this}");
         let told = read(&BODY.replace(this, that));
-        assert!(matches!(told, Err(Garbage::Form(_))), "{this} -> {that}: {told:?}");
+        assert!(
+            matches!(told, Err(Garbage::Form(_))),
+            "{this} -> {that}: {told:?}"
+        );
     }
 }
