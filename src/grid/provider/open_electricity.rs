@@ -2,7 +2,8 @@
 //!
 //! Source: its API's documentation and the server's public source, v4 of 2026. For each interval and kind
 //! of plants it tells the energy that was sent out (MWh in the interval) and the emissions of that energy
-//! (tonnes in the interval, by each facility's scope 1 factor); so intensity is of generation and direct.
+//! (tonnes in the interval, by each facility's scope 1 factor); so intensity is of generation and direct. Its
+//! data are for non-commercial use (CC BY-NC 4.0).
 
 use super::mix::Generation;
 use super::{Answer, Auth, Garbage, Manners, Provider, Request, What, read};
