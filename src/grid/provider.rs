@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod mix;
+pub mod own;
 pub mod read;
 
 /// What a request is for.
@@ -63,7 +64,7 @@ pub enum Auth {
 pub struct Request {
     /// What for.
     pub what: What,
-    /// An absolute URL, without secrets.
+    /// An absolute URL, without secrets; `file://` and a path as it is for a file on this machine.
     pub url: String,
     /// Further headers.
     pub headers: Vec<(String, String)>,
@@ -179,4 +180,16 @@ providers! {
     electricity_maps = "electricity-maps" as ElectricityMaps,
     /// energy-charts.info of Fraunhofer ISE: countries of Europe.
     energy_charts = "energy-charts" as EnergyCharts,
+    /// ENTSO-E's transparency platform: generation of bidding zones of Europe, by plant type.
+    entsoe = "entsoe" as Entsoe,
+    /// The US Energy Information Administration: generation of balancing authorities, by fuel.
+    eia = "eia" as Eia,
+    /// Open Electricity: regions of Australia.
+    open_electricity = "open-electricity" as OpenElectricity,
+    /// A CSV or JSON file that the site writes itself.
+    file = "file" as File,
+    /// Any URL that answers JSON.
+    json = "json" as Json,
+    /// A PromQL query on an existing server.
+    prometheus = "prometheus" as Prometheus,
 }

@@ -10,7 +10,18 @@ use std::time::Duration;
 /// What an intensity answers: what a kWh emits that is used (average), or one that is used in addition
 /// (marginal). They are never mixed; grams use the average.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Signal {

@@ -4,7 +4,6 @@ use super::Garbage;
 use crate::grid::series::{Nature, Point};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Grams in a kWh for each pound in a MWh: 453.59237 g / 1000 kWh (exact, the international pound of 1959).
@@ -14,7 +13,7 @@ pub const POUNDS_PER_MWH: f64 = 0.453_592_37;
 ///
 /// # Errors
 /// Where it is none, with the place and not the content.
-pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Garbage> {
+pub fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Garbage> {
     serde_json::from_slice(body).map_err(|error| {
         let what = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
             None => return Garbage::Empty,
@@ -45,6 +44,25 @@ pub fn moment(text: &str) -> Result<Timestamp, Garbage> {
             TimeZone::UTC.to_timestamp(civil)
         })
         .map_err(|_| Garbage::Form(format!("{:?} is no time", short(text)).into()))
+}
+
+/// A moment as seconds since 1970.
+///
+/// # Errors
+/// Where there is no such moment.
+pub fn seconds(seconds: f64) -> Result<Timestamp, Garbage> {
+    let duration = jiff::SignedDuration::try_from_secs_f64(seconds);
+    duration
+        .and_then(Timestamp::from_duration)
+        .map_err(|_| Garbage::Form("a number of seconds is no time".into()))
+}
+
+/// A moment rounded down to a multiple of a time, in UTC: so that the same is asked for a while.
+#[must_use]
+pub fn rounded(at: Timestamp, to: Duration) -> Timestamp {
+    let to = i64::try_from(to.as_secs()).unwrap_or(i64::MAX).max(1);
+    let second = at.as_second();
+    Timestamp::from_second(second - second.rem_euclid(to)).unwrap_or(at)
 }
 
 /// A text as a value of a query, by RFC 3986: all but the unreserved characters escaped.
