@@ -448,6 +448,8 @@ families! {
     nvml,
     /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
     hwmon,
+    /// Power distribution units: the outlets that feed this node, by SNMP.
+    pdu,
     /// Power modelled from rated power and load where a package or its memory has no sensor.
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
