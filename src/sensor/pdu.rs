@@ -12,12 +12,14 @@
 
 mod config;
 mod model;
+mod replay;
 mod session;
 mod trouble;
 mod wire;
 
 pub use config::{Authentication, Entry, Model, Outlets, Pdu, Privacy, Version};
 pub use model::{Measure, Unit};
+pub use replay::{Replay, Who};
 
 use super::{
     About, Discovery, Finding, Listed, MeterClass, Part, Presence, Reading, Readings, Roots, Scope,
@@ -28,6 +30,7 @@ use session::{Manner, Session};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use trouble::Trouble;
 
 /// One line for `doctor` and the reference.
 pub const SUMMARY: &str = "outlets of power distribution units by SNMP (APC, Raritan, generic)";
@@ -64,12 +67,7 @@ pub fn discover(roots: &Roots, config: &Config) -> Discovery {
             }
             Some(label) => {
                 let detail = format!("{}, {}", told(entry, outlets), manner.told());
-                let host = &manner.host;
-                let feeds = model::questions(entry, outlets)
-                    .into_iter()
-                    .enumerate()
-                    .map(|(n, question)| Feed::new(entry, host, label, outlets.get(n), question))
-                    .collect();
+                let feeds = feeds(entry, &manner.host, label, outlets);
                 found.sensors.push(Box::new(Strip {
                     name: name.clone(),
                     interval: pdu.interval(),
@@ -196,6 +194,36 @@ impl Feed {
     }
 }
 
+/// What a node has on a PDU.
+fn feeds(entry: &Entry, host: &str, label: &str, outlets: &[u32]) -> Vec<Feed> {
+    let questions = model::questions(entry, outlets).into_iter().enumerate();
+    let feed = |(n, question)| Feed::new(entry, host, label, outlets.get(n), question);
+    questions.map(feed).collect()
+}
+
+/// Good and bad side by side; an answer for each feed, or none for any.
+fn readings(
+    host: &str,
+    feeds: &[Feed],
+    answers: Result<Vec<Result<Told, Trouble>>, Trouble>,
+) -> Readings {
+    let mut readings = Readings::default();
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(trouble) => {
+            readings.bad.push(trouble.fault(host));
+            return readings;
+        }
+    };
+    for (feed, answer) in feeds.iter().zip(answers) {
+        match answer {
+            Ok(told) => readings.good.extend(feed.readings(&told)),
+            Err(trouble) => readings.bad.push(trouble.fault(&feed.place)),
+        }
+    }
+    readings
+}
+
 /// A PDU, read on a thread of its own.
 struct Strip {
     name: String,
@@ -210,20 +238,9 @@ impl Sensor for Strip {
     }
 
     fn read(&mut self) -> Readings {
-        let mut readings = Readings::default();
         let questions = self.feeds.iter().map(|feed| &feed.question);
-        match self.session.ask(&questions.collect::<Vec<_>>()) {
-            Ok(answers) => {
-                for (feed, answer) in self.feeds.iter().zip(answers) {
-                    match answer {
-                        Ok(told) => readings.good.extend(feed.readings(&told)),
-                        Err(trouble) => readings.bad.push(trouble.fault(&feed.place)),
-                    }
-                }
-            }
-            Err(trouble) => readings.bad.push(trouble.fault(&self.session.manner.host)),
-        }
-        readings
+        let answers = self.session.ask(&questions.collect::<Vec<_>>());
+        readings(&self.session.manner.host, &self.feeds, answers)
     }
 
     fn pace(&self, _wanted: Duration) -> Duration {

@@ -7,6 +7,7 @@ use gramwatt::config::Config;
 use gramwatt::sensor::{
     Fault, MeterClass, Part, Presence, Readings, Roots, Scope, Sensor, Value, pdu,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write;
 use std::fs;
 use std::net::UdpSocket;
@@ -89,7 +90,10 @@ impl Agent {
             drop(free);
             self.child = self.spawn();
         }
-        panic!("snmpd does not start: {}", self.path("snmpd.conf").display());
+        panic!(
+            "snmpd does not start: {}",
+            self.path("snmpd.conf").display()
+        );
     }
 
     /// Starts the agent and waits until it hears; `None` where somebody has the port.
@@ -113,7 +117,10 @@ impl Agent {
                 "" => String::new(),
                 _ => format!(" {privacy} {PRIVACY}"),
             };
-            let _ = writeln!(conf, "createUser {name} {auth} {AUTH}{hidden}\nrouser {name} {level}");
+            let _ = writeln!(
+                conf,
+                "createUser {name} {auth} {AUTH}{hidden}\nrouser {name} {level}"
+            );
         }
         let conf = self.secret("snmpd.conf", &conf);
         let snmpd = tool("snmpd");
@@ -139,13 +146,20 @@ impl Agent {
         .then_some(child)
     }
 
+    /// Ends it as a shutdown would: it keeps its engine's number, and how often it has started.
     fn stop(&mut self) {
-        self.child = None;
+        let mut child = self.child.take().unwrap();
+        let pid = Pid::from_raw(child.0.id().cast_signed()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        until("snmpd ends", || child.0.try_wait().unwrap());
     }
 
     /// An entry of `sensors.pdu` for it.
     fn entry(&self, rest: &str) -> String {
-        format!("{{host: '127.0.0.1:{}', timeout: 5s, retries: 0, {rest}}}", self.port)
+        format!(
+            "{{host: '127.0.0.1:{}', timeout: 5s, retries: 0, {rest}}}",
+            self.port
+        )
     }
 
     /// By community.
@@ -252,9 +266,17 @@ fn apcs_power_is_booked_and_its_coarse_register_shown() {
         values(&readings),
         [
             ("pdu-127.0.0.1-3".to_owned(), NODE, watts(250.0)),
-            ("pdu-127.0.0.1-3-register".to_owned(), unknown, counts(1234, 360e3)),
+            (
+                "pdu-127.0.0.1-3-register".to_owned(),
+                unknown,
+                counts(1234, 360e3)
+            ),
             ("pdu-127.0.0.1-4".to_owned(), NODE, watts(317.0)),
-            ("pdu-127.0.0.1-4-register".to_owned(), unknown, counts(987, 360e3)),
+            (
+                "pdu-127.0.0.1-4-register".to_owned(),
+                unknown,
+                counts(987, 360e3)
+            ),
         ]
     );
     let mut whole = self::sensor(agent.v2c("model: apc, whole: true"));
@@ -262,7 +284,11 @@ fn apcs_power_is_booked_and_its_coarse_register_shown() {
         values(&whole.read()),
         [
             ("pdu-127.0.0.1".to_owned(), NODE, watts(570.0)),
-            ("pdu-127.0.0.1-register".to_owned(), unknown, counts(170_982, 360e3)),
+            (
+                "pdu-127.0.0.1-register".to_owned(),
+                unknown,
+                counts(170_982, 360e3)
+            ),
         ]
     );
 }
@@ -283,7 +309,11 @@ fn raritans_fine_registers_are_booked_as_they_describe_themselves() {
             ("pdu-127.0.0.1-2-power".to_owned(), unknown, watts(402.0)),
             // Steps of 10 Wh are too coarse.
             ("pdu-127.0.0.1-4".to_owned(), NODE, watts(655.0)),
-            ("pdu-127.0.0.1-4-register".to_owned(), unknown, counts(90_000, 3600.0)),
+            (
+                "pdu-127.0.0.1-4-register".to_owned(),
+                unknown,
+                counts(90_000, 3600.0)
+            ),
         ]
     );
 }
@@ -292,7 +322,7 @@ fn raritans_fine_registers_are_booked_as_they_describe_themselves() {
 fn a_generic_pdu_is_read_as_told() {
     let agent = Agent::new("generic");
     let power = "{oid: '.1.3.6.1.4.1.99.1.{outlet}', unit: W, scale: 0.1}";
-    let energy = "{oid: 1.3.6.1.4.1.99.2.{outlet}, unit: Wh, scale: 0.01}";
+    let energy = "{oid: '1.3.6.1.4.1.99.2.{outlet}', unit: Wh, scale: 0.01}";
     let rest = format!("model: generic, outlets: [1, 2], oids: [{power}, {energy}]");
     let readings = sensor(agent.v2c(&rest)).read();
     assert!(readings.bad.is_empty(), "{readings:?}");
@@ -302,7 +332,10 @@ fn a_generic_pdu_is_read_as_told() {
         .map(|(_, _, value)| value)
         .collect();
     // The second outlet has no register.
-    assert_eq!(booked, [counts(18_446_744_073_709_551_000, 36.0), watts(8.75)]);
+    assert_eq!(
+        booked,
+        [counts(18_446_744_073_709_551_000, 36.0), watts(8.75)]
+    );
 
     let rest = "model: generic, outlets: [1, 7, 8, 9], \
                 oids: [{oid: '1.3.6.1.4.1.99.1.{outlet}', unit: W}]";
@@ -358,7 +391,8 @@ fn every_protocol_of_users_is_spoken() {
 fn wrong_secrets_are_told_apart_and_mended_in_place() {
     let agent = Agent::new("apc");
     let credentials = |user: &str, auth: &str, privacy: &str| {
-        let text = format!("username: {user}\nauth_password: {auth}\nprivacy_password: {privacy}\n");
+        let text =
+            format!("username: {user}\nauth_password: {auth}\nprivacy_password: {privacy}\n");
         agent.secret("credentials", &text);
     };
     let short = |entry: String| entry.replace("timeout: 5s", "timeout: 300ms");
@@ -379,7 +413,11 @@ fn wrong_secrets_are_told_apart_and_mended_in_place() {
     fs::remove_file(agent.path("credentials")).unwrap();
     meets(&fault(&mut *sensor), "vanished", "name a file");
     credentials("two", AUTH, PRIVACY);
-    assert_eq!(sensor.read().good.len(), 2, "it reads again without a restart");
+    assert_eq!(
+        sensor.read().good.len(),
+        2,
+        "it reads again without a restart"
+    );
 
     let mut level = self::sensor(agent.v3("model: apc, outlets: [3], privacy: none"));
     let refused = fault(&mut *level);
@@ -406,7 +444,11 @@ fn an_agent_that_goes_and_comes_back_is_read_on() {
         }
         agent.stop();
         for sensor in [&mut by_user, &mut by_community] {
-            meets(&fault(&mut **sensor), "io", "switch the PDU's SNMP agent on");
+            meets(
+                &fault(&mut **sensor),
+                "io",
+                "switch the PDU's SNMP agent on",
+            );
         }
         agent.start();
         for sensor in [&mut by_user, &mut by_community] {
@@ -415,9 +457,24 @@ fn an_agent_that_goes_and_comes_back_is_read_on() {
         // And one that was restarted between two reads: its engine has booted once more.
         agent.stop();
         agent.start();
-        assert_eq!(by_user.read().good.len(), 2);
-        assert_eq!(by_community.read().good.len(), 2);
+        for sensor in [&mut by_user, &mut by_community] {
+            let readings = sensor.read();
+            assert_eq!(readings.good.len(), 2, "{readings:?}");
+        }
     }
+}
+
+#[test]
+fn another_pdu_at_the_same_address_is_read_at_once() {
+    let mut agent = Agent::new("raritan");
+    let entry = agent.v3("model: raritan, outlets: [2]");
+    let mut sensor = sensor(entry.replace("timeout: 5s", "timeout: 500ms"));
+    assert_eq!(sensor.read().good.len(), 2);
+    agent.stop();
+    fs::remove_dir_all(agent.path("kept")).unwrap();
+    agent.start();
+    let readings = sensor.read();
+    assert_eq!(readings.good.len(), 2, "{readings:?}");
 }
 
 #[test]
@@ -425,7 +482,10 @@ fn more_objects_than_fit_are_asked_for_in_pieces() {
     let agent = Agent::new("apc");
     let mut text = String::new();
     for outlet in 1..=32 {
-        let _ = writeln!(text, "1.3.6.1.4.1.318.1.1.26.9.4.3.1.7.{outlet}|integer|{outlet}");
+        let _ = writeln!(
+            text,
+            "1.3.6.1.4.1.318.1.1.26.9.4.3.1.7.{outlet}|integer|{outlet}"
+        );
     }
     agent.objects(&text);
     let all: Vec<String> = (1..=32).map(|outlet| outlet.to_string()).collect();
@@ -434,10 +494,13 @@ fn more_objects_than_fit_are_asked_for_in_pieces() {
     let readings = sensor.read();
     println!("32 outlets over v3: {:?}", started.elapsed());
     assert!(readings.bad.is_empty(), "{readings:?}");
-    let sum: f64 = readings.good.iter().fold(0.0, |sum, reading| match reading.value {
-        Value::Power(watts) => sum + watts.0,
-        _ => panic!("{reading:?}"),
-    });
+    let sum: f64 = readings
+        .good
+        .iter()
+        .fold(0.0, |sum, reading| match reading.value {
+            Value::Power(watts) => sum + watts.0,
+            _ => panic!("{reading:?}"),
+        });
     assert!((sum - 528.0).abs() < 1e-9);
 }
 
@@ -449,8 +512,17 @@ fn two_feeds_are_two_sensors_and_a_shared_configuration_picks_the_nodes_own() {
         b.v3("model: raritan, outlets: {node-a: [2]}"),
     ];
     let mut sensors = sensors(&both);
-    let names: Vec<String> = sensors.iter().map(|sensor| sensor.name().to_owned()).collect();
-    assert_eq!(names, [format!("pdu-127.0.0.1:{}", a.port), format!("pdu-127.0.0.1:{}", b.port)]);
+    let names: Vec<String> = sensors
+        .iter()
+        .map(|sensor| sensor.name().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            format!("pdu-127.0.0.1:{}", a.port),
+            format!("pdu-127.0.0.1:{}", b.port)
+        ]
+    );
     let ids: Vec<String> = sensors
         .iter_mut()
         .flat_map(|sensor| values(&sensor.read()))
@@ -459,7 +531,10 @@ fn two_feeds_are_two_sensors_and_a_shared_configuration_picks_the_nodes_own() {
         .collect();
     assert_eq!(
         ids,
-        [format!("pdu-127.0.0.1:{}-3", a.port), format!("pdu-127.0.0.1:{}-2", b.port)]
+        [
+            format!("pdu-127.0.0.1:{}-3", a.port),
+            format!("pdu-127.0.0.1:{}-2", b.port)
+        ]
     );
     let text = format!("sensors: {{pdu: [{}]}}\n", both.join(", "));
     let config = Config::parse(&text).unwrap().sensors.pdu;
@@ -473,7 +548,9 @@ fn two_feeds_are_two_sensors_and_a_shared_configuration_picks_the_nodes_own() {
 
 /// A configuration file for the whole program.
 fn configured(machine: &Machine, entry: &str) -> String {
-    let text = format!("node: {{name: node-a}}\ngrid: {{intensity: 400}}\nsensors:\n  interval: 1s\n  pdu: [{entry}]\n");
+    let text = format!(
+        "node: {{name: node-a}}\ngrid: {{intensity: 400}}\nsensors:\n  interval: 1s\n  pdu: [{entry}]\n"
+    );
     let file = machine.write("gramwatt.yml", text);
     format!("--config.file={}", file.display())
 }
@@ -485,11 +562,14 @@ fn the_program_books_the_node_by_its_outlets() {
     let entry = agent.v3("model: apc, interval: 1s, outlets: {node-a: [3, 4], node-b: [7]}");
     let config = configured(&machine, &entry);
     let program = Program::start(machine.with(&[&config]));
-    let series = until("the outlets are on the page, and the node is theirs", || {
-        let series = program.metrics();
-        let watts = series.find("gramwatt_node_power_watts")?;
-        ((watts - 567.0).abs() < 1e-6).then_some(series)
-    });
+    let series = until(
+        "the outlets are on the page, and the node is theirs",
+        || {
+            let series = program.metrics();
+            let watts = series.find("gramwatt_node_power_watts")?;
+            ((watts - 567.0).abs() < 1e-6).then_some(series)
+        },
+    );
     for outlet in [3, 4] {
         let id = format!("pdu-127.0.0.1-{outlet}");
         let power = format!("gramwatt_meter_power_watts{{meter=\"{id}\",scope=\"node\"}}");
@@ -508,13 +588,21 @@ fn the_program_books_the_node_by_its_outlets() {
 
     let up = "gramwatt_sensor_up{sensor=\"pdu\"}";
     assert!((program.metrics().get(up) - 1.0).abs() < 1e-9);
-    agent.secret("credentials", "username: nobody\nauth_password: hunter-1234\nprivacy_password: hunter-1234\n");
+    agent.secret(
+        "credentials",
+        "username: nobody\nauth_password: hunter-1234\nprivacy_password: hunter-1234\n",
+    );
     until("a refusal is told", || {
         (program.metrics().find(up)? < 0.5 && program.log.text().contains("knows no such user"))
             .then_some(())
     });
     let status = program.get("/").body;
-    for text in [&page, &status, &program.get("/metrics").body, &program.log.text()] {
+    for text in [
+        &page,
+        &status,
+        &program.get("/metrics").body,
+        &program.log.text(),
+    ] {
         unspoken(text);
     }
 }
@@ -541,13 +629,25 @@ fn the_doctor_asks_and_tells() {
     );
     let (text, code) = doctor(&agent.v2c("model: apc, outlets: {node-b: [3]}"));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("no outlet is given to a node named \"node-a\""), "{text}");
+    assert!(
+        text.contains("no outlet is given to a node named \"node-a\""),
+        "{text}"
+    );
     let (text, code) = doctor(&agent.v3("model: apc, outlets: [3, 9]"));
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains(&format!("{host} outlet 9: the PDU does not measure")), "{text}");
-    assert!(text.contains("mend: look up whether the model meters by outlet"), "{text}");
+    assert!(
+        text.contains(&format!("{host} outlet 9: the PDU does not measure")),
+        "{text}"
+    );
+    assert!(
+        text.contains("mend: look up whether the model meters by outlet"),
+        "{text}"
+    );
 
-    let output = run(["check-config", &configured(&machine, "{host: a, model: apc}")["--config.file=".len()..]]);
+    let output = run([
+        "check-config",
+        &configured(&machine, "{host: a, model: apc}")["--config.file=".len()..],
+    ]);
     assert_ne!(output.status.code(), Some(0));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("community_file"), "{said}");
@@ -557,7 +657,10 @@ fn the_doctor_asks_and_tells() {
 fn once_shows_an_outlet() {
     let agent = Agent::new("raritan");
     let machine = Machine::bare();
-    let config = configured(&machine, &agent.v3("model: raritan, interval: 1s, outlets: [2]"));
+    let config = configured(
+        &machine,
+        &agent.v3("model: raritan, interval: 1s, outlets: [2]"),
+    );
     let flags = ["once", "--seconds=1.5", "--format=openmetrics", &config];
     let output = run(machine.with(&flags));
     let page = String::from_utf8(output.stdout).unwrap();

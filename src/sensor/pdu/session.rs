@@ -8,15 +8,16 @@ use super::wire::{self, Line, Wire};
 use crate::secret::{self, Secret};
 use async_snmp::client::ResponseShapePolicy;
 use async_snmp::{
-    Auth, AuthProtocol, Client, ClientBuilder, DecodeConfig, Error, Oid, PrivProtocol, Retry,
-    UsmConfig, Value,
+    Auth, AuthProtocol, Client, ClientBuilder, DecodeConfig, DesSaltState, Error, Oid,
+    PersistedDesSaltState, PrivProtocol, Retry, UsmConfig, Value,
 };
 use serde::Deserialize;
+use std::convert::Infallible;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
 
@@ -44,7 +45,7 @@ pub(super) struct User {
 #[derive(Debug)]
 pub(super) struct Manner {
     pub(super) host: String,
-    version: Version,
+    pub(super) version: Version,
     file: PathBuf,
     authentication: Authentication,
     privacy: Privacy,
@@ -92,7 +93,7 @@ impl Manner {
         found.map_err(|error| Trouble::secret(&error))
     }
 
-    fn auth(&self, proof: &Proof) -> Result<Auth, Trouble> {
+    pub(super) fn auth(&self, proof: &Proof) -> Result<Auth, Trouble> {
         let user = match proof {
             Proof::Community(community) => {
                 return Ok(Auth::v2c(community.reveal().as_bytes().to_vec()));
@@ -135,7 +136,18 @@ impl Manner {
         Ok(config.into())
     }
 
-    fn client<L: Line>(&self, auth: Auth, wire: Wire<L>) -> Result<Client<Wire<L>>, Box<Error>> {
+    /// What makes each request by DES unlike all others under the same key (RFC 3414, 8.1.1.1). Nothing is
+    /// kept over a restart but the time of day, which serves as the number of the start.
+    fn salts() -> Result<DesSaltState, Box<Error>> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = now.unwrap_or_default().as_secs() % u64::from(u32::MAX >> 2);
+        let start = u32::try_from(seconds).unwrap_or(1).max(1);
+        let salts = PersistedDesSaltState::new(start)
+            .and_then(|start| DesSaltState::restart(start, |_| Ok::<(), Infallible>(())));
+        salts.map_err(|error| Box::new(Error::Config(error.to_string().into())))
+    }
+
+    pub(super) fn client<L: Line>(&self, auth: Auth, wire: Wire<L>) -> Result<Client<Wire<L>>, Box<Error>> {
         // As the standard says, but for what follows a whole message, which some agents leave there.
         let mut decoding = DecodeConfig::STRICT;
         decoding.trailing_bytes = true;
@@ -146,6 +158,11 @@ impl Manner {
             .max_oids_per_request(OBJECTS)
             .response_shape_policy(ResponseShapePolicy::Strict)
             .decode_config(decoding)
+            // Agents refuse wrong users and passwords, and some a wrong time, in reports that they cannot
+            // sign. To heed them lets a forger say no, or have one request signed with a time of his; what
+            // is read is believed only when it is signed.
+            .allow_unauthenticated_v3_time_correction(true)
+            .des_salt_state(Self::salts()?)
             .build_with_transport(wire)
     }
 }
@@ -155,6 +172,8 @@ struct Open<L: Line> {
     client: Client<Wire<L>>,
     strays: Arc<AtomicU32>,
     proof: Proof,
+    /// It has had answers before.
+    old: bool,
 }
 
 /// What asks one PDU.
@@ -188,13 +207,32 @@ impl Session {
         // The library's own log would be on ours at every turn that fails; the faults say it in our words.
         let nobody = tracing::subscriber::NoSubscriber::default();
         let answers = tracing::subscriber::with_default(nobody, || {
-            let (open, manner) = self.open(&runtime)?;
-            runtime.block_on(ask(&open.client, &open.strays, manner, questions))
+            let answers = self.ask_by(&runtime, questions);
+            match answers {
+                // Somebody is there, and an old session is none of his: he may be another than before.
+                Err(trouble) if trouble.estranged && self.open.take().is_some_and(|o| o.old) => {
+                    self.ask_by(&runtime, questions)
+                }
+                answers => answers,
+            }
         });
         self.runtime = Some(runtime);
         if answers.is_err() {
             // The next turn looks the name up, and finds the agent's engine, anew.
             self.open = None;
+        }
+        answers
+    }
+
+    fn ask_by(
+        &mut self,
+        runtime: &Runtime,
+        questions: &[&Question],
+    ) -> Result<Vec<Result<Told, Trouble>>, Trouble> {
+        let (open, manner) = self.open(runtime)?;
+        let answers = runtime.block_on(ask(&open.client, &open.strays, manner, questions));
+        if let (Ok(_), Some(open)) = (&answers, &mut self.open) {
+            open.old = true;
         }
         answers
     }
@@ -234,13 +272,14 @@ impl Session {
             client: client.map_err(|error| Trouble::of(&error, terms))?,
             strays,
             proof,
+            old: false,
         })
     }
 }
 
 /// Asks for the objects of all questions together. Where the agent refuses that for one of them, each
 /// question is asked by itself.
-async fn ask<L: Line + 'static>(
+pub(super) async fn ask<L: Line + 'static>(
     client: &Client<Wire<L>>,
     strays: &AtomicU32,
     manner: &Manner,

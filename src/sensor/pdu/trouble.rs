@@ -15,6 +15,8 @@ pub(super) struct Trouble {
     mend: String,
     /// The PDU refused the request for one of the objects in it: others may be had.
     pub(super) partial: bool,
+    /// The agent answers, and not within this session: a new one may do.
+    pub(super) estranged: bool,
 }
 
 /// What a PDU is asked by, as far as mends speak of it.
@@ -31,6 +33,7 @@ impl Trouble {
             cause,
             mend: mend.into(),
             partial: false,
+            estranged: false,
         }
     }
 
@@ -182,7 +185,10 @@ fn silence(terms: Terms) -> Trouble {
              what cannot be deciphered is often not answered",
         ),
     };
-    Trouble::io(ErrorKind::TimedOut, text, what)
+    Trouble {
+        estranged: terms.strays,
+        ..Trouble::io(ErrorKind::TimedOut, text, what)
+    }
 }
 
 fn network(error: &io::Error) -> Trouble {
