@@ -122,14 +122,18 @@ impl Agent {
                 "createUser {name} {auth} {AUTH}{hidden}\nrouser {name} {level}"
             );
         }
-        let conf = self.secret("snmpd.conf", &conf);
-        let snmpd = tool("snmpd");
+        // With -C -c, what was kept from the last start would not be read.
+        self.secret("snmpd.conf", &conf);
+        let (snmpd, kept) = (tool("snmpd"), self.path("kept"));
         let mut child = Killed(
             Command::new(&snmpd)
-                .args(["-f", "-Le", "-C", "-c"])
-                .arg(conf)
+                .args(["-f", "-Le"])
                 .args(["-I", "-smux,mteTrigger,mteTriggerConf"])
-                .env("SNMP_PERSISTENT_DIR", self.path("kept"))
+                .env(
+                    "SNMPCONFPATH",
+                    format!("{}:{}", self.path("").display(), kept.display()),
+                )
+                .env("SNMP_PERSISTENT_DIR", &kept)
                 .env("MIBS", "")
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -458,8 +462,14 @@ fn an_agent_that_goes_and_comes_back_is_read_on() {
         agent.stop();
         agent.start();
         for sensor in [&mut by_user, &mut by_community] {
+            let started = Instant::now();
             let readings = sensor.read();
             assert_eq!(readings.good.len(), 2, "{readings:?}");
+            let took = started.elapsed();
+            assert!(
+                took < Duration::from_secs(4),
+                "a time-out of 5 s was waited for: {took:?}"
+            );
         }
     }
 }
