@@ -25,7 +25,7 @@ use super::{
     About, Discovery, Finding, Listed, MeterClass, Part, Presence, Reading, Readings, Roots, Scope,
     Sensor, Source, Value,
 };
-use model::{OUTLET_CEILING, PDU_CEILING, Question, Told};
+use model::{OUTLET_CEILING, PDU_CEILING, Question, STEP_CEILING, Told};
 use session::{Manner, Session};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -159,7 +159,7 @@ impl Feed {
             Model::Raritan => "Raritan",
             Model::Generic => "",
         };
-        let source = |suffix: &str, scope| {
+        let source = |suffix: &str, scope, ceiling| {
             Arc::new(Source {
                 part: Part::Meter {
                     id: format!("{id}{suffix}").into(),
@@ -176,9 +176,9 @@ impl Feed {
         Self {
             place,
             question,
-            node: source("", Scope::Node(MeterClass::Pdu)),
-            power: source("-power", Scope::Unknown),
-            register: source("-register", Scope::Unknown),
+            node: source("", Scope::Node(MeterClass::Pdu), ceiling),
+            power: source("-power", Scope::Unknown, ceiling),
+            register: source("-register", Scope::Unknown, STEP_CEILING),
         }
     }
 

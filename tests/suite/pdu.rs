@@ -596,6 +596,15 @@ fn the_program_books_the_node_by_its_outlets() {
         (joules > 500.0).then_some(())
     });
 
+    // The coarse register, whose step is the energy of minutes, is shown as it steps.
+    let objects = fs::read_to_string(replica("apc.txt")).unwrap();
+    agent.objects(&objects.replace("|1234", "|1235"));
+    let register =
+        "gramwatt_meter_energy_joules_total{meter=\"pdu-127.0.0.1-3-register\",scope=\"unknown\"}";
+    until("a step of 0.1 kWh is shown", || {
+        (program.metrics().find(register)? > 359_999.0).then_some(())
+    });
+
     let up = "gramwatt_sensor_up{sensor=\"pdu\"}";
     assert!((program.metrics().get(up) - 1.0).abs() < 1e-9);
     agent.secret(

@@ -24,6 +24,10 @@ pub(super) const OUTLET_CEILING: Watts = Watts(25e3);
 /// Most that one PDU can carry: 125 A on each of three phases of 400 V are 87 kW.
 pub(super) const PDU_CEILING: Watts = Watts(100e3);
 
+/// What a register that is only shown may seem to draw: the energy of minutes comes in one step of it, up to
+/// 1 kWh (3.6 MJ) between two reads a second apart.
+pub(super) const STEP_CEILING: Watts = Watts(1e7);
+
 /// An OID of a PDU that we know nothing of.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
