@@ -1,11 +1,9 @@
 """What Net-SNMP's agent asks for the objects of a PDU (snmpd.conf(5), pass_persist).
 
-Reads them anew from the file that it is given, at each question: a line each, OID|type|value. A value of
-`silence` is answered after long, for an agent that hangs.
+Reads them anew from the file that it is given, at each question: a line each, OID|type|value.
 """
 
 import sys
-import time
 
 
 def objects(path):
@@ -25,8 +23,6 @@ def main(path):
         if word.strip() != "get" or found is None:
             print("NONE", flush=True)
             continue
-        if found[1] == "silence":
-            time.sleep(60)
         print(oid, *found, sep="\n", flush=True)
 
 
