@@ -37,14 +37,21 @@ install_packages() {
             apt-get install --yes --no-install-recommends "$@"; }
 }
 
-# download PACKAGE: into the current directory, with this machine's package lists, else with lists of
+# with_lists PROGRAM ARGUMENT...: runs one of apt's with this machine's package lists, else with lists of
 # our own, which any user may fetch.
-download() {
-    apt-get download "$1" 2>/dev/null && return
+with_lists() {
+    local program=$1
+    shift
+    "$program" "$@" 2>/dev/null && return
     local own=(-o "Dir::State::Lists=$tools/apt/lists" -o "Dir::Cache=$tools/apt/cache")
     mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
-    [ -e "$tools/apt/updated" ] || { apt-get "${own[@]}" -q update && touch "$tools/apt/updated"; }
-    apt-get "${own[@]}" download "$1"
+    [ -e "$tools/apt/updated" ] || { apt-get "${own[@]}" -q update >&2 && touch "$tools/apt/updated"; }
+    "$program" "${own[@]}" "$@"
+}
+
+# download PACKAGE: into the current directory.
+download() {
+    with_lists apt-get download "$1"
 }
 
 # unpack PACKAGE PROGRAM...: makes the programs of a Debian package callable.
@@ -68,6 +75,39 @@ unpack() {
     for program in "$@"; do
         mv "$scratch/usr/bin/$program" "$bin/"
     done
+    rm -rf "$scratch"
+}
+
+# snmp_agent: Net-SNMP's agent, unpacked with those of its libraries that this machine lacks, behind a
+# wrapper that lets it find them.
+snmp_agent() {
+    has snmpd && return
+    if ! has apt-cache || ! has dpkg-deb; then
+        fail "no snmpd here, and no apt-get to fetch it: install Net-SNMP so that snmpd is on the PATH"
+    fi
+    echo "setup: unpacking Debian's snmpd into target/tools"
+    local package scratch root=$tools/snmpd
+    scratch=$(mktemp -d "$tools/unpack.XXXXXX")
+    rm -rf "$root"
+    (
+        cd "$scratch"
+        with_lists apt-cache depends --recurse --important snmpd | grep -E '^(lib[a-z0-9]|snmpd)' | sort -u |
+            while read -r package; do
+                dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q ' installed$' && continue
+                download "$package" >/dev/null
+            done
+        for package in ./*.deb; do
+            dpkg-deb -x "$package" "$root"
+        done
+        [ -x "$root/usr/sbin/snmpd" ]
+    ) || fail "cannot fetch snmpd; install it so that it is on the PATH: apt-get install snmpd"
+    local libraries
+    libraries=$(find "$root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
+    cat >"$bin/snmpd" <<WRAPPER
+#!/bin/sh
+LD_LIBRARY_PATH='$libraries' exec '$root/usr/sbin/snmpd' "\$@"
+WRAPPER
+    chmod +x "$bin/snmpd"
     rm -rf "$scratch"
 }
 
@@ -109,3 +149,4 @@ python_environment
 cargo_deny
 unpack prometheus prometheus promtool
 unpack shellcheck shellcheck
+snmp_agent

@@ -455,6 +455,8 @@ families! {
     /// Programs that print what devices draw that nothing else can read; off where none is named.
     #[serde(deserialize_with = "command::named_once")]
     command,
+    /// Power distribution units: the outlets that feed this node, by SNMP.
+    pdu,
     /// Counters of the node controller of an HPE Cray EX.
     cray,
     /// Power modelled from rated power and load where a package or its memory has no sensor.

@@ -14,6 +14,7 @@ mod machine;
 mod moving;
 mod nvml;
 mod pages;
+mod pdu;
 mod program;
 mod prometheus;
 mod repo;
