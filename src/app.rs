@@ -4,7 +4,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Batch, Engine};
 use crate::grid::conditions::Conditions;
-use crate::grid::service::{self, Running};
+use crate::grid::service::{self, Moments, Running, Service};
 use crate::ledger::Method;
 use crate::process;
 use crate::sampler::Samplers;
@@ -174,12 +174,16 @@ fn ask(
         return Ok(None);
     };
     let orders = orders.clone();
-    let deliver = move |conditions| {
-        orders
-            .send(Order::Conditions(number, Box::new(conditions)))
-            .is_ok()
+    let tell = move |service: &mut Service, _: Option<usize>, at: Moments| {
+        let (conditions, until) = service.conditions(0, at.now)?;
+        let conditions = Box::new(Conditions {
+            since: at.since,
+            ..conditions
+        });
+        orders.send(Order::Conditions(number, conditions)).ok()?;
+        Some(until)
     };
-    service::start(watch.place, watch.providers, books, deliver).map(Some)
+    service::start(vec![watch.place], watch.providers, books, tell).map(Some)
 }
 
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a

@@ -8,6 +8,7 @@ pub mod provider;
 pub mod schedule;
 pub mod series;
 pub mod service;
+pub mod sheet;
 pub mod store;
 pub mod zone;
 

@@ -106,6 +106,21 @@ pub struct Answer {
     pub scope: Scope,
     /// The values, in any order.
     pub points: Vec<Point>,
+    /// Whose they are, where another one only passes them on.
+    pub of: Option<Origin>,
+}
+
+/// Who told the values first, and what that one can know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The provider's name.
+    pub provider: String,
+    /// As in [`Manners`].
+    pub lag: Duration,
+    /// As in [`Manners`].
+    pub coarse: bool,
+    /// Whether what is ahead is by the days before, and no provider's forecast.
+    pub seasonal: bool,
 }
 
 /// Why an answer is of no use.
@@ -176,6 +191,8 @@ macro_rules! providers {
 }
 
 providers! {
+    /// Gramwatt's own relay, which asks once for a whole cluster.
+    relay = "relay" as Relay,
     /// Electricity Maps, v3 or v4.
     electricity_maps = "electricity-maps" as ElectricityMaps,
     /// energy-charts.info of Fraunhofer ISE: countries of Europe.

@@ -1,5 +1,6 @@
 //! Intensities over time, as a provider tells them and as they are kept.
 
+use super::provider::Origin;
 use crate::units::GramsPerKwh;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -144,6 +145,9 @@ pub fn before(at: Timestamp, time: Duration) -> Timestamp {
 pub struct Series {
     /// What its values count; `None` before the first.
     pub scope: Option<Scope>,
+    /// Whose they are, where the provider only passes them on.
+    #[serde(default)]
+    pub of: Option<Origin>,
     /// What was, by its beginning.
     past: BTreeMap<Timestamp, Point>,
     /// What is to come.
@@ -170,6 +174,7 @@ impl Series {
             // What counts something else is another series.
             *self = Self {
                 scope: Some(scope),
+                of: self.of.take(),
                 ..Self::default()
             };
         }

@@ -6,8 +6,9 @@ use super::conditions::Conditions;
 use super::fetch::{Asker, Failure, Fetchers, News, REASONS, REFUSED};
 use super::provider::Provider;
 use super::series::{Signal, after};
+use super::sheet::Sheet;
 use super::store::Store;
-use super::zone::{Outlook, Source, Told, Zone};
+use super::zone::{Source, Told, Zone};
 use crate::clock;
 use crate::http::{Client, Settings, Trust};
 use crate::snapshot::{Grid, ProviderHealth, Trouble};
@@ -148,10 +149,7 @@ impl Service {
         let average = books.choose(Signal::Average, now);
         let marginal = books.choose(Signal::Marginal, now);
         let ends = average.iter().chain(&marginal).map(|choice| choice.until);
-        let until = ends
-            .min()
-            .unwrap_or(Timestamp::MAX)
-            .min(after(now, AT_LEAST));
+        let until = ends.min().unwrap_or(Timestamp::MAX);
         let grid = match &average {
             Some(choice) => told(place, choice, Signal::Average),
             None => place.bundled.clone(),
@@ -166,10 +164,16 @@ impl Service {
         Some((conditions, until))
     }
 
-    /// What the hours ahead of a zone will be like.
+    /// What a relay tells of a zone: what [`Service::conditions`] found last; `None` where nobody has told
+    /// anything of use.
     #[must_use]
-    pub fn outlook(&self, zone: usize, now: Timestamp) -> Option<Outlook> {
-        self.zones.get(zone)?.outlook(now)
+    pub fn sheet(&self, zone: usize, signal: Signal, now: Timestamp) -> Option<Sheet> {
+        Sheet::of(
+            &self.places.get(zone)?.bundled.zone,
+            self.zones.get(zone)?,
+            signal,
+            now,
+        )
     }
 
     /// What must be kept for [`Service::new`].
@@ -222,74 +226,84 @@ fn told(place: &Place, choice: &Choice, signal: Signal) -> Grid {
 #[derive(Debug)]
 pub struct Running(#[allow(dead_code)] Fetchers);
 
-/// Starts a service of one zone: a thread for each provider, and one that hears them all and delivers what
-/// holds whenever that changes. `deliver` says whether anybody still wants it.
+/// Starts a service: a thread for each provider, and one that hears them all and tells what it then knows.
+/// `tell` is given the zone that there is news of (`None`: look at all), and since when that holds (`None`:
+/// now); it says when to look again at the latest, or that nobody wants to know any more.
 ///
 /// # Errors
 /// Where the system gives no thread.
 pub fn start(
-    place: Place,
+    places: Vec<Place>,
     providers: Vec<Box<dyn Provider>>,
     store: Option<&Path>,
-    deliver: impl Fn(Conditions) -> bool + Send + 'static,
+    tell: impl FnMut(&mut Service, Option<usize>, Moments) -> Option<Timestamp> + Send + 'static,
 ) -> io::Result<Running> {
     let store = store.map(Store::new);
     let kept = store.as_ref().map(Store::load).unwrap_or_default();
-    let zone = place.bundled.zone.clone();
-    let service = Service::new(vec![place], &providers, kept);
+    let zones: Vec<String> = places
+        .iter()
+        .map(|place| place.bundled.zone.clone())
+        .collect();
+    let service = Service::new(places, &providers, kept);
     let (news, inbox) = sync_channel(QUEUE);
-    let askers = providers.into_iter().map(|provider| asker(provider, &zone));
+    let askers = providers
+        .into_iter()
+        .map(|provider| asker(provider, &zones));
     let askers: io::Result<Vec<Asker>> = askers.collect();
     let fetchers = Fetchers::start(askers?, &hand_over(news))?;
     thread::Builder::new()
         .name("grid".to_owned())
-        .spawn(move || keep(service, store, &inbox, &deliver))?;
+        .spawn(move || keep(service, store, &inbox, tell))?;
     Ok(Running(fetchers))
+}
+
+/// When what is told was found, and since when it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Moments {
+    /// Now.
+    pub now: Timestamp,
+    /// Since when it holds, where that is not now.
+    pub since: Option<Timestamp>,
 }
 
 fn hand_over(news: SyncSender<News>) -> impl Fn(News) -> bool + Clone + Send + 'static {
     move |new| news.send(new).is_ok()
 }
 
-fn asker(provider: Box<dyn Provider>, zone: &str) -> io::Result<Asker> {
+fn asker(provider: Box<dyn Provider>, zones: &[String]) -> io::Result<Asker> {
     let settings = Settings {
         trust: Trust::System,
         timeout: TIMEOUT,
         proxy: true,
     };
     let client = Client::new(&settings).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(Asker::new(provider, vec![zone.to_owned()], client))
+    Ok(Asker::new(provider, zones.to_vec(), client))
 }
 
 fn keep(
     mut service: Service,
     mut store: Option<Store>,
     inbox: &Receiver<News>,
-    deliver: &impl Fn(Conditions) -> bool,
+    mut tell: impl FnMut(&mut Service, Option<usize>, Moments) -> Option<Timestamp>,
 ) {
-    let mut since = None;
+    let (mut zone, mut since) = (None, None);
     loop {
         let now = clock::now().wall;
-        let Some((conditions, until)) = service.conditions(0, now) else {
+        let Some(until) = tell(&mut service, zone, Moments { now, since }) else {
             return;
         };
-        if !deliver(Conditions {
-            since,
-            ..conditions
-        }) {
-            return;
-        }
+        let until = until.min(after(now, AT_LEAST));
         let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
         match inbox.recv_timeout(wait.min(AT_LEAST)) {
             Ok(news) => {
                 service.hear(&news, clock::now().wall);
                 // What is heard holds from when it is heard.
-                since = None;
+                (zone, since) = (Some(news.zone), None);
                 if let Some(store) = &mut store {
                     store.save(service.told());
                 }
             }
-            Err(RecvTimeoutError::Timeout) => since = Some(until),
+            Err(RecvTimeoutError::Timeout) => (zone, since) = (None, Some(until)),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

@@ -58,7 +58,18 @@ impl Zone {
     /// Takes what a provider tells; says how many of its values cannot be.
     pub fn hear(&mut self, provider: &str, answer: &Answer, now: Timestamp) -> usize {
         let series = self.told.0.entry(provider.to_owned()).or_default();
+        series.of.clone_from(&answer.of);
         series.take(answer.scope, &answer.points, now)
+    }
+
+    /// What the provider that is in force for a signal has told.
+    #[must_use]
+    pub fn series(&self, signal: Signal) -> Option<&Series> {
+        let choice = self.in_force.get(&signal)?;
+        let mut links = self.links(signal).into_iter();
+        links
+            .find(|link| link.provider == choice.provider)
+            .map(|link| link.series)
     }
 
     /// What must be kept for [`Zone::new`].
@@ -71,11 +82,13 @@ impl Zone {
     fn links(&self, signal: Signal) -> Vec<Link<'_>> {
         let of_signal = self.chain.iter().filter(|source| source.signal == signal);
         let links = of_signal.filter_map(|source| {
+            let series = self.told.0.get(&source.provider)?;
+            let of = series.of.as_ref();
             Some(Link {
-                provider: &source.provider,
-                series: self.told.0.get(&source.provider)?,
-                lag: source.manners.lag,
-                coarse: source.manners.coarse,
+                provider: of.map_or(&source.provider, |of| &of.provider),
+                series,
+                lag: of.map_or(source.manners.lag, |of| of.lag),
+                coarse: of.map_or(source.manners.coarse, |of| of.coarse),
             })
         });
         links.collect()
@@ -92,6 +105,21 @@ impl Zone {
         choice
     }
 
+    /// What was last chosen for a signal.
+    #[must_use]
+    pub fn in_force(&self, signal: Signal) -> Option<&Choice> {
+        self.in_force.get(&signal)
+    }
+
+    /// The lag of a provider of what was told, and whether its values are coarse.
+    #[must_use]
+    pub fn manners(&self, provider: &str) -> (Duration, bool) {
+        let links = [Signal::Average, Signal::Marginal].map(|signal| self.links(signal));
+        let mut links = links.iter().flatten();
+        let found = links.find(|link| link.provider == provider);
+        found.map_or((Duration::ZERO, false), |link| (link.lag, link.coarse))
+    }
+
     /// What the average intensity will be: by the first provider with a forecast of its own, else by the
     /// days before as the first that knows them tells them.
     #[must_use]
@@ -101,9 +129,13 @@ impl Zone {
             .iter()
             .filter(|link| !link.coarse)
             .filter_map(|link| {
+                let mut forecast = forecast::ahead(link.series, now)?;
+                if link.series.of.as_ref().is_some_and(|of| of.seasonal) {
+                    forecast.origin = Origin::Seasonal;
+                }
                 Some(Outlook {
                     provider: link.provider.to_owned(),
-                    forecast: forecast::ahead(link.series, now)?,
+                    forecast,
                 })
             })
             .collect();
@@ -145,6 +177,7 @@ mod tests {
         Answer {
             scope: Scope::Lifecycle,
             points: (0..).zip(grams).map(point).collect(),
+            of: None,
         }
     }
 

@@ -197,6 +197,7 @@ impl Provider for Eia {
         Ok(Answer {
             scope: Scope::Lifecycle,
             points: generation.points(HOUR, now)?,
+            of: None,
         })
     }
 }

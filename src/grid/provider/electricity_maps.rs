@@ -148,6 +148,7 @@ impl Provider for ElectricityMaps {
         Ok(Answer {
             scope: factors,
             points,
+            of: None,
         })
     }
 }

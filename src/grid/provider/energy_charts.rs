@@ -76,6 +76,7 @@ impl Provider for EnergyCharts {
         Ok(Answer {
             scope: Scope::Lifecycle,
             points,
+            of: None,
         })
     }
 }

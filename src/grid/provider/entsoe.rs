@@ -152,6 +152,7 @@ impl Provider for Entsoe {
         Ok(Answer {
             scope: Scope::Lifecycle,
             points: generation.points(step, now)?,
+            of: None,
         })
     }
 }

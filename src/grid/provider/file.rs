@@ -130,6 +130,7 @@ impl Provider for File {
         Ok(Answer {
             scope: self.0.factors,
             points,
+            of: None,
         })
     }
 }

@@ -180,6 +180,7 @@ impl Provider for Json {
         Ok(Answer {
             scope: self.0.factors,
             points: vec![Point::lasting(from, step, grams, Nature::Measured)],
+            of: None,
         })
     }
 }

@@ -162,6 +162,7 @@ impl Provider for OpenElectricity {
         Ok(Answer {
             scope: Scope::Direct,
             points: generation.points(Duration::from_secs(step), now)?,
+            of: None,
         })
     }
 }

@@ -105,6 +105,7 @@ impl Provider for Prometheus {
         Ok(Answer {
             scope: self.0.factors,
             points: vec![Point::lasting(from, step, grams, Nature::Measured)],
+            of: None,
         })
     }
 }

@@ -34,6 +34,7 @@ fn news(provider: usize, points: &[(&str, f64, Nature)]) -> News {
         answer: Ok(Some(Answer {
             scope: Scope::Lifecycle,
             points: points.iter().map(point).collect(),
+            of: None,
         })),
     }
 }
