@@ -112,6 +112,7 @@ async fn measure_and_serve(
     let site = Site {
         settings,
         latest: latest.clone(),
+        almanac: None,
         reload: ask,
     };
     let served = tokio::select! {

@@ -45,6 +45,19 @@ pub enum Verb {
         /// The file.
         file: PathBuf,
     },
+    /// Ask the providers of grid intensity once for a whole cluster, and tell all nodes (a relay).
+    Grid {
+        /// Zones to serve, such as DE or US-CA [default: grid.zones, or else grid.zone].
+        zones: Vec<String>,
+        /// Ask every provider once, print what each answers, and end; with 1 where one fails.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Search the bundled zones and cloud regions.
+    Zones {
+        /// Part of a code or name; all where it is left out.
+        text: Option<String>,
+    },
     /// Print the configuration reference.
     ConfigReference,
     /// Print the table of metrics.

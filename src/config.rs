@@ -101,6 +101,8 @@ pub struct Grid {
     /// Who is asked for the intensity of the moment, first the most trusted, each with its `type` and keys.
     /// With none, nothing is asked of anybody, and the yearly average of the zone is used.
     pub providers: Vec<Entry>,
+    /// Zones that the relay (`gramwatt grid`) serves where its command line names none. Unset: `zone`.
+    pub zones: Vec<String>,
     /// How long a value that was observed may stand in where no newer one is told, up to 48h.
     pub max_age: MaxAge,
 }

@@ -141,6 +141,8 @@ impl Error {
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match inner {
             Some(tls) => Self::Tls(tls.to_string()),
+            // The resolver's failures have no kind of their own.
+            None if error.to_string().contains("lookup address") => Self::Name,
             None if error.kind() == ErrorKind::TimedOut => Self::Late("connection".to_owned()),
             None => Self::Io(error),
         }

@@ -29,5 +29,6 @@ pub mod log;
 pub mod setup;
 pub mod process;
 pub mod app;
+pub mod relay;
 pub mod once;
 pub mod doctor;

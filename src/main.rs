@@ -1,16 +1,23 @@
 //! The program: parse, trace, dispatch; the only exit.
 
 use anyhow::{Context, anyhow};
-use gramwatt::app;
+use gramwatt::app::{self, AppError};
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
+use gramwatt::relay::{self, Plan};
 use gramwatt::setup::Setup;
-use gramwatt::{config, doctor, exposition, log, once, web};
+use gramwatt::{config, data, doctor, exposition, log, once, web};
+use std::future::Future;
 use std::io::{self, Write};
+use std::net::TcpListener;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Ends when the system says that it is enough.
+type Shutdown = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Bad input, told before anything starts.
 const BAD_INPUT: u8 = 2;
@@ -82,6 +89,33 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Output::Json => once::json(&snapshot),
             })
         }
+        Some(Verb::Zones { text }) => {
+            let text = text.as_deref().unwrap_or_default();
+            let found = data::search(text);
+            if found.is_empty() {
+                return Err(anyhow!(
+                    "no bundled zone or cloud region is like {text:?}: gramwatt zones lists all"
+                ));
+            }
+            print(&found)
+        }
+        Some(Verb::Grid { zones, once: true }) => {
+            let plan = Plan::new(&cli.config()?, zones).map_err(|reason| anyhow!(reason))?;
+            let (table, well) = relay::once(plan).map_err(|reason| anyhow!(reason))?;
+            print(&table)?;
+            Ok(if well {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Some(Verb::Grid { zones, .. }) => {
+            let config = cli.config()?;
+            let plan = Plan::new(&config, zones).map_err(|reason| anyhow!(reason))?;
+            serving(&config, async |listeners, shutdown| {
+                relay::run(&config, plan, listeners, shutdown).await
+            })
+        }
         None => serve(cli),
     }
 }
@@ -96,6 +130,17 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 fn serve(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     let config = cli.config()?;
+    let again = Arc::clone(cli);
+    serving(&config, async |listeners, shutdown| {
+        app::run(config.clone(), move || again.config(), listeners, shutdown).await
+    })
+}
+
+/// Listens as the configuration says, and serves until the system says that it is enough.
+fn serving(
+    config: &Config,
+    run: impl AsyncFnOnce(Vec<TcpListener>, Shutdown) -> Result<(), AppError>,
+) -> anyhow::Result<ExitCode> {
     log::start(&config.log)?;
     if let Some(file) = &config.web.config_file {
         web::access::check(file)?;
@@ -103,7 +148,6 @@ fn serve(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let again = Arc::clone(cli);
     let served = runtime.block_on(async {
         let listeners = web::bind(&config.web.listen_address, config.web.systemd_socket)?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
@@ -114,7 +158,7 @@ fn serve(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 _ = interrupt.recv() => {}
             }
         };
-        app::run(config, move || again.config(), listeners, shutdown).await?;
+        run(listeners, Box::pin(shutdown)).await?;
         Ok(ExitCode::SUCCESS)
     });
     // A thread that waits for hardware that never answers does not hold up the end.

@@ -91,12 +91,7 @@ pub struct Watch {
 }
 
 fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> {
-    let entries = config.grid.providers.iter().enumerate();
-    let opened = entries.map(|(number, entry)| {
-        let opened = entry.open();
-        opened.map_err(|reason| format!("grid.providers[{number}]: {reason}"))
-    });
-    let providers: Vec<Box<dyn Provider>> = opened.collect::<Result<_, _>>()?;
+    let providers = grid::providers(config)?;
     if providers.is_empty() {
         return Ok(None);
     }

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub marginal: Option<Arc<Grid>>,
     /// The hours ahead; `None` where nobody can tell.
     pub outlook: Option<Arc<Outlook>>,
+    /// The zones that a relay serves; none on a node.
+    pub regions: Arc<[Region]>,
     /// Health of each provider of intensity.
     pub providers: Arc<[ProviderHealth]>,
     /// Facility power / IT power in force, and who says so.
@@ -194,6 +196,29 @@ pub struct Grid {
     pub cloud_region: String,
     /// Contract factor for market-based accounting.
     pub market: Option<GramsPerKwh>,
+}
+
+/// A zone that a relay serves.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// The average intensity in force.
+    pub grid: Arc<Grid>,
+    /// The marginal one.
+    pub marginal: Option<Arc<Grid>>,
+    /// The hours ahead.
+    pub outlook: Option<Arc<Outlook>>,
+}
+
+impl Snapshot {
+    /// The zones that it tells of: the node's own, or those of a relay.
+    pub fn zones(&self) -> impl Iterator<Item = Region> {
+        let own = self.grid.as_ref().map(|grid| Region {
+            grid: Arc::clone(grid),
+            marginal: self.marginal.clone(),
+            outlook: self.outlook.clone(),
+        });
+        own.into_iter().chain(self.regions.iter().cloned())
+    }
 }
 
 /// A provider of intensity, and how it answers.

@@ -8,11 +8,13 @@ mod cloud;
 mod cpus;
 mod embodied;
 mod nearest;
+mod search;
 mod table;
 mod zones;
 
 pub use cloud::{CloudRegion, cloud_region, cloud_regions, nearest_cloud_regions};
 pub use cpus::{RatedPower, rated_power};
 pub use embodied::{Embodied, embodied};
+pub use search::search;
 pub use table::Source;
 pub use zones::{Zone, nearest_zones, zone, zones};

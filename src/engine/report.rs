@@ -41,6 +41,7 @@ impl Engine {
             grid: self.settings.grid.clone(),
             marginal: self.conditions.marginal.clone(),
             outlook: self.conditions.outlook.clone(),
+            regions: Arc::default(),
             providers: Arc::clone(&self.conditions.providers),
             pue: self.settings.pue.clone(),
             process: None,

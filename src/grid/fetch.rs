@@ -106,6 +106,16 @@ impl Asker {
         (plan, uncovered)
     }
 
+    /// What a request of the plan is for.
+    #[must_use]
+    pub fn what(&self, zone: usize, number: usize, now: Timestamp) -> &'static str {
+        let name = self.zones.get(zone).map_or("", String::as_str);
+        let requests = self.provider.requests(name, now).unwrap_or_default();
+        requests
+            .get(number)
+            .map_or("", |request| request.what.label())
+    }
+
     /// Makes one request of the plan.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The grid: where the node stands and what its electricity emits.
 
+pub mod almanac;
 pub mod choose;
 pub mod conditions;
 pub mod fetch;
@@ -16,6 +17,7 @@ use crate::carbon::Factor;
 use crate::config::{Cloud, Config};
 use crate::data::{self, Zone};
 use crate::snapshot::{Grid, Pue};
+use provider::Provider;
 
 /// What the configuration says of the node's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +81,19 @@ pub fn place(config: &Config) -> Result<Place, String> {
     Ok(Place { grid, pue, factor })
 }
 
+/// The providers that the configuration names.
+///
+/// # Errors
+/// Values that contradict one another, with the entry's number.
+pub fn providers(config: &Config) -> Result<Vec<Box<dyn Provider>>, String> {
+    let entries = config.grid.providers.iter().enumerate();
+    let opened = entries.map(|(number, entry)| {
+        let opened = entry.open();
+        opened.map_err(|reason| format!("grid.providers[{number}]: {reason}"))
+    });
+    opened.collect()
+}
+
 /// The zone of a place of which only the intensity is known.
 pub const CUSTOM: &str = "custom";
 
@@ -102,7 +117,7 @@ fn nowhere() -> Grid {
     }
 }
 
-fn known_zone(key: &str, code: &str) -> Result<Zone, String> {
+pub(crate) fn known_zone(key: &str, code: &str) -> Result<Zone, String> {
     data::zone(code).ok_or_else(|| {
         let near: Vec<String> = data::nearest_zones(code, 3)
             .into_iter()

@@ -270,7 +270,11 @@ fn hand_over(news: SyncSender<News>) -> impl Fn(News) -> bool + Clone + Send + '
     move |new| news.send(new).is_ok()
 }
 
-fn asker(provider: Box<dyn Provider>, zones: &[String]) -> io::Result<Asker> {
+/// What asks a provider about zones.
+///
+/// # Errors
+/// Where no client can be made.
+pub fn asker(provider: Box<dyn Provider>, zones: &[String]) -> io::Result<Asker> {
     let settings = Settings {
         trust: Trust::System,
         timeout: TIMEOUT,

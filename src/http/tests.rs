@@ -150,6 +150,10 @@ fn what_is_no_http_is_told() {
         .unwrap();
     let error = get(free, 10).unwrap_err();
     assert!(error.mend().contains("nothing listens"), "{error:?}");
+    let error = client(Trust::System)
+        .get("http://no-such-host.invalid/", &[], 10)
+        .unwrap_err();
+    assert!(matches!(error, Error::Name), "{error:?}");
     for url in ["", "no url", "/relative", "ftp://host/"] {
         let error = client(Trust::System).get(url, &[], 10).unwrap_err();
         assert!(

@@ -23,6 +23,7 @@ mod table;
 pub use limits::Limits;
 pub use listen::{BindError, bind};
 
+use crate::grid::almanac::Almanac;
 use crate::snapshot::Snapshot;
 use access::InForce;
 use progress::Progress;
@@ -76,6 +77,8 @@ pub struct Site {
     pub settings: Settings,
     /// The latest moment of the node; not `ready` before the first sample.
     pub latest: watch::Receiver<Arc<Snapshot>>,
+    /// What a relay tells of its zones; a node has none.
+    pub almanac: Option<watch::Receiver<Arc<Almanac>>>,
     /// Whom `POST /-/reload` asks.
     pub reload: mpsc::Sender<Reload>,
 }
@@ -115,6 +118,7 @@ pub async fn serve_within(
         pages: pages::Pages::new(&site.settings.telemetry_path),
         settings: site.settings,
         latest: site.latest,
+        almanac: site.almanac,
         reload: site.reload,
         limits,
         access,

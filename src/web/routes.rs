@@ -8,12 +8,13 @@ use super::pages::{Page, Pages};
 use super::progress::{Answer, Request as Ticket};
 use super::table::Table;
 use super::{Reload, Settings};
+use crate::grid::almanac::{Almanac, Missing};
 use crate::snapshot::Snapshot;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+    RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use std::net::IpAddr;
@@ -27,6 +28,8 @@ pub struct Shared {
     pub settings: Settings,
     /// The latest moment of the node.
     pub latest: watch::Receiver<Arc<Snapshot>>,
+    /// What a relay tells of its zones; a node has none.
+    pub almanac: Option<watch::Receiver<Arc<Almanac>>>,
     /// Whom to ask for a reload.
     pub reload: mpsc::Sender<Reload>,
     /// The bounds.
@@ -54,6 +57,8 @@ pub enum Route {
     Healthy,
     /// Whether there is something to scrape.
     Ready,
+    /// The intensity of a zone.
+    Intensity,
     /// A reload of the configuration.
     Reload,
     /// Something that is there, by a method that is not; with those that are.
@@ -73,6 +78,7 @@ impl Route {
             "/-/healthy" => (Self::Healthy, reads, "GET, HEAD"),
             "/-/ready" => (Self::Ready, reads, "GET, HEAD"),
             "/-/reload" => (Self::Reload, method == Method::POST, "POST"),
+            "/v1/intensity" => (Self::Intensity, reads, "GET, HEAD"),
             _ => return Self::Unknown,
         };
         if allowed {
@@ -193,6 +199,10 @@ async fn reply(
         Route::Metrics => metrics(shared, request.headers()).await,
         Route::Status => status(shared, request),
         Route::Reload => reload(shared).await,
+        Route::Intensity => match &shared.almanac {
+            Some(almanac) => intensity(&almanac.borrow(), request),
+            None => unknown(&shared.settings.telemetry_path),
+        },
         Route::WrongMethod(methods) => {
             let text = format!("{path} takes {methods}.\n");
             Reply::plain(StatusCode::METHOD_NOT_ALLOWED, text).with(ALLOW, methods)
@@ -278,6 +288,32 @@ fn paged(shared: &Shared, headers: &HeaderMap, page: Page, kind: &'static str) -
     } else {
         reply
     }
+}
+
+/// What is known of the zone that the query names.
+fn intensity(almanac: &Almanac, request: &Request<Incoming>) -> Reply {
+    let refused = |status, text: String| Reply {
+        kind: "application/json",
+        ..Reply::plain(status, serde_json::json!({"error": text}).to_string())
+    };
+    let sheet = match almanac.find(request.uri().query().unwrap_or_default()) {
+        Ok(sheet) => sheet,
+        Err(Missing::Asked(text)) => return refused(StatusCode::BAD_REQUEST, text),
+        Err(Missing::Known(text)) => return refused(StatusCode::NOT_FOUND, text),
+    };
+    let same = joined(request.headers(), &IF_NONE_MATCH);
+    let is_same = same
+        .split(',')
+        .any(|mark| mark.trim() == sheet.mark || mark.trim() == "*");
+    let mut reply = match is_same {
+        true => Reply::plain(StatusCode::NOT_MODIFIED, Bytes::new()),
+        false => Reply::plain(StatusCode::OK, sheet.body.clone()),
+    };
+    reply.kind = "application/json";
+    if let Ok(mark) = HeaderValue::from_str(&sheet.mark) {
+        reply.headers.push((ETAG, mark));
+    }
+    reply.with(CACHE_CONTROL, "no-cache")
 }
 
 async fn reload(shared: &Arc<Shared>) -> Reply {

@@ -286,3 +286,132 @@ fn providers_need_a_zone_and_right_keys() {
         assert!(error.contains(told), "{text}: {error}");
     }
 }
+
+/// A relay that asks the replica of Electricity Maps about two zones.
+fn relay(site: &Site) -> Program {
+    let mut arguments = site.arguments();
+    arguments.splice(0..0, ["grid", "DE", "FR"].map(str::to_owned));
+    Program::start(arguments)
+}
+
+#[test]
+fn a_relay_asks_once_for_all_and_its_nodes_outlive_it() {
+    let zones = |path: &str| {
+        let (status, body) = this_hour(210.0)(path);
+        if path.contains("zone=FR") {
+            let body = String::from_utf8(body).unwrap().replace("\"DE\"", "\"FR\"");
+            return (status, body.replace("210.0", "35.0").into_bytes());
+        }
+        (status, body)
+    };
+    let replica = Replica::new(zones);
+    let base = format!("http://{}", replica.address);
+    let site = Site::new(&format!(
+        "{{type: electricity-maps, token_file: TOKEN, base_url: \"{base}\"}}"
+    ));
+    let relay = relay(&site);
+    let of = |zone: &str| {
+        format!(
+            "gramwatt_grid_carbon_intensity_grams_per_kwh{{grid_zone=\"{zone}\",signal=\"average\",scope=\"lifecycle\"}}"
+        )
+    };
+    until("both zones", || {
+        let series = relay.metrics();
+        (series.find(&of("DE")) == Some(210.0) && series.find(&of("FR")) == Some(35.0))
+            .then_some(())
+    });
+    let page = page(&relay);
+    assert!(
+        !page.contains("gramwatt_node") && !page.contains("gramwatt_device"),
+        "{page}"
+    );
+    assert!(!page.contains(TOKEN));
+    // The sheet, its mark, and what is not there.
+    let sheet = until("the history too", || {
+        let answer = relay.get("/v1/intensity?zone=FR");
+        (answer.status == 200).then_some(answer)
+    });
+    let sheet: Value = serde_json::from_str(&sheet.body).unwrap();
+    assert_eq!(
+        (&sheet["zone"], &sheet["tier"]),
+        (&json!("FR"), &json!("live"))
+    );
+    assert_eq!(sheet["current"]["grams_per_kwh"], json!(35.0));
+    assert_eq!(relay.get("/v1/intensity").status, 400);
+    let missing = relay.get("/v1/intensity?zone=XX");
+    assert!(
+        missing.status == 404 && missing.body.contains("DE, FR"),
+        "{}",
+        missing.body
+    );
+    // A thousand nodes ask the relay, and the provider hears of none of them.
+    let asked = replica.asked().len();
+    for _ in 0..1000 {
+        assert_eq!(relay.get("/v1/intensity?zone=DE").status, 200);
+    }
+    assert_eq!(
+        replica.asked().len(),
+        asked,
+        "one request for each zone and period"
+    );
+    assert!(asked <= 4, "latest and history of two zones: {asked}");
+    // A node that knows only the relay.
+    let node = Site::new(&format!(
+        "{{type: relay, url: \"http://{}\"}}",
+        relay.address
+    ));
+    let program = Program::start(node.arguments());
+    let told = until("the relay's word", || {
+        Some(info(&crate::intensity::page(&program))).filter(|told| told.contains("live"))
+    });
+    assert!(
+        told.contains("provider=\"electricity-maps\""),
+        "whose it is, not who passed it on: {told}"
+    );
+    assert_eq!(program.metrics().get(&of("DE")), 210.0);
+    // It goes on without the relay, and so does the next process.
+    relay.crash();
+    program.crash();
+    let program = Program::start(node.arguments());
+    until("what was kept", || {
+        program
+            .metrics()
+            .find(&of("DE"))
+            .filter(|grams| *grams == 210.0)
+    });
+}
+
+#[test]
+fn what_providers_answer_is_told_as_a_table() {
+    let replica = Replica::new(this_hour(50.0));
+    let base = format!("http://{}", replica.address);
+    let site = Site::new(&format!(
+        "{{type: electricity-maps, token_file: TOKEN, base_url: \"{base}\"}}"
+    ));
+    let ask = |zone: &str| {
+        let mut arguments = site.arguments();
+        arguments.extend(["grid", "--once", zone].map(str::to_owned));
+        let output = run(arguments);
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, table) = ask("DE");
+    assert_eq!(code, Some(0), "{table}");
+    assert!(
+        table.contains("50.0  lifecycle, 1 values, valid from 20"),
+        "{table}"
+    );
+    // The replica always speaks of DE.
+    let (code, table) = ask("FR");
+    assert_eq!(code, Some(1), "{table}");
+    assert!(
+        table.contains("FAILED  the answer is not what is documented: it is about zone \"DE\""),
+        "{table}"
+    );
+    assert!(
+        table.contains("mend: ") && !table.contains(TOKEN),
+        "{table}"
+    );
+}

@@ -2,20 +2,27 @@
 
 use super::{Family, Kind, NONE, counted, family, single};
 use crate::grid::forecast::Window;
-use crate::snapshot::{Grid, Snapshot};
+use crate::snapshot::{Grid, Region, Snapshot};
 
-/// The intensities in force: the average one, and the marginal one where it is known.
-fn in_force(snapshot: &Snapshot) -> impl Iterator<Item = &Grid> {
-    let both = snapshot.grid.iter().chain(&snapshot.marginal);
-    both.map(|grid| &**grid)
+/// The intensities in force, with the zone that each is of: the average one, and the marginal one where it
+/// is known.
+fn in_force(snapshot: &Snapshot, mut tell: impl FnMut(&Grid, &Region)) {
+    for region in snapshot.zones() {
+        tell(&region.grid, &region);
+        if let Some(marginal) = &region.marginal {
+            tell(marginal, &region);
+        }
+    }
 }
 
 /// The best windows, with the zone that they are of.
 fn windows(snapshot: &Snapshot, mut tell: impl FnMut(&str, Window)) {
-    if let (Some(grid), Some(outlook)) = (&snapshot.grid, &snapshot.outlook) {
-        for window in outlook.forecast.windows() {
-            tell(&grid.zone, window);
-        }
+    for region in snapshot.zones() {
+        let windows = region
+            .outlook
+            .iter()
+            .flat_map(|outlook| outlook.forecast.windows());
+        windows.for_each(|window| tell(&region.grid.zone, window));
     }
 }
 
@@ -27,9 +34,9 @@ pub(super) const FAMILIES: &[Family] = &[
         &["grid_zone", "signal", "scope"],
         "Grid carbon intensity in force, in grams of CO2e for each kWh.",
         |s, emit| {
-            for g in in_force(s) {
-                emit(&[&g.zone, g.signal, &g.scope], g.intensity.0);
-            }
+            in_force(s, |g, _| {
+                emit(&[&g.zone, g.signal, &g.scope], g.intensity.0)
+            });
         },
     ),
     family(
@@ -39,9 +46,11 @@ pub(super) const FAMILIES: &[Family] = &[
         &["grid_zone", "signal"],
         "The moment that the intensity in force is for.",
         |s, emit| {
-            for (g, valid) in in_force(s).filter_map(|g| Some((g, g.valid?))) {
-                emit(&[&g.zone, g.signal], valid);
-            }
+            in_force(s, |g, _| {
+                if let Some(valid) = g.valid {
+                    emit(&[&g.zone, g.signal], valid);
+                }
+            });
         },
     ),
     family(
@@ -60,9 +69,9 @@ pub(super) const FAMILIES: &[Family] = &[
         "Where the intensity in force comes from, and who forecasts it: provider, or seasonal (as the days \
          before).",
         |s, emit| {
-            for g in in_force(s) {
+            in_force(s, |g, region| {
                 let estimated = if g.estimated { "true" } else { "false" };
-                let outlook = s.outlook.as_ref().filter(|_| g.signal == "average");
+                let outlook = region.outlook.as_ref().filter(|_| g.signal == "average");
                 let forecast = outlook.map_or("", |outlook| outlook.forecast.origin.label());
                 emit(
                     &[
@@ -76,7 +85,7 @@ pub(super) const FAMILIES: &[Family] = &[
                     ],
                     1.0,
                 );
-            }
+            });
         },
     ),
     family(
@@ -87,12 +96,15 @@ pub(super) const FAMILIES: &[Family] = &[
         "Forecast of the average intensity: the mean of the hour that begins so many hours after the full \
          hour that we are in.",
         |s, emit| {
-            let (Some(grid), Some(outlook)) = (&s.grid, &s.outlook) else {
-                return;
-            };
-            for (hour, grams) in outlook.forecast.hours.iter().enumerate().skip(1) {
-                if let Some(grams) = grams {
-                    emit(&[&grid.zone, &format!("{hour}h")], grams.0);
+            for region in s.zones() {
+                let hours = region
+                    .outlook
+                    .iter()
+                    .flat_map(|outlook| &outlook.forecast.hours);
+                for (hour, grams) in hours.enumerate().skip(1) {
+                    if let Some(grams) = grams {
+                        emit(&[&region.grid.zone, &format!("{hour}h")], grams.0);
+                    }
                 }
             }
         },

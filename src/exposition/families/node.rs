@@ -78,6 +78,10 @@ pub(super) const FAMILIES: &[Family] = &[
          stands, who set the PUE, and whether the hardware is synthetic.",
         |s, emit| {
             let grid = s.grid.as_deref();
+            // A relay is no node.
+            if !s.regions.is_empty() {
+                return;
+            }
             emit(
                 &[
                     s.node.meter.map_or("devices", MeterClass::label),

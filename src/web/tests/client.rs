@@ -62,6 +62,7 @@ impl Setup {
         };
         let site = Site {
             settings,
+            almanac: None,
             latest,
             reload,
         };

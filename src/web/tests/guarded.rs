@@ -411,6 +411,7 @@ async fn a_bad_file_is_an_error_before_anything_is_served() {
             max_requests: 1,
         };
         let site = Site {
+            almanac: None,
             settings,
             latest,
             reload: tokio::sync::mpsc::channel(1).0,
