@@ -332,6 +332,11 @@ pub trait Sensor: Send {
     fn pace(&self, wanted: Duration) -> Duration {
         wanted
     }
+    /// Why the last read gave neither readings nor faults, where there is more to say than that there is
+    /// nothing: `doctor` tells it.
+    fn silence(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What `doctor` found out about one thing.
@@ -448,6 +453,8 @@ families! {
     nvml,
     /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
     hwmon,
+    /// The node's power as its BMC tells it, by IPMI DCMI.
+    ipmi,
     /// Power modelled from rated power and load where a package or its memory has no sensor.
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
