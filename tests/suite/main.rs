@@ -6,6 +6,7 @@ mod bad_input;
 mod books;
 mod cli;
 mod golden;
+mod ipmi;
 mod doors;
 mod machine;
 mod moving;

@@ -52,7 +52,7 @@ impl Device {
             .send_recv(&mut request)
             .map_err(|error| match error.kind() {
                 // What ipmi-rs says when poll(2) has found nothing in time.
-                io::ErrorKind::WouldBlock => Trouble::silent(timeout),
+                io::ErrorKind::WouldBlock => Trouble::Stuck(timeout),
                 _ => Trouble::Device(error),
             })?;
         let mut answer = vec![response.cc()];

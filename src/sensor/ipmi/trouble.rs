@@ -17,7 +17,10 @@ pub enum Trouble {
     /// The network said no.
     #[error("{0}")]
     Network(Error),
-    /// Nobody answered in time.
+    /// The BMC behind the kernel's device did not answer in time.
+    #[error("no answer within {0:?}")]
+    Stuck(Duration),
+    /// Nobody on the network answered in time.
     #[error("no answer within {waited:?}{}", but(*.strangers))]
     Silent {
         /// How long was waited.
@@ -99,13 +102,6 @@ fn code(code: u8) -> &'static str {
 }
 
 impl Trouble {
-    pub(super) fn silent(waited: Duration) -> Self {
-        Self::Silent {
-            waited,
-            strangers: 0,
-        }
-    }
-
     /// Whether asking again soon could lock the account.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Password | Self::Status(0x09 | 0x0a | 0x0c | 0x0d | 0x0f))
@@ -129,7 +125,7 @@ impl Trouble {
             Self::Secrets(SecretError::Unreadable { source, .. }) => {
                 Cause::Io(Error::new(source.kind(), text))
             }
-            Self::Silent { .. } | Self::Code(0xc3) => io(ErrorKind::TimedOut),
+            Self::Silent { .. } | Self::Stuck(_) | Self::Code(0xc3) => io(ErrorKind::TimedOut),
             Self::Code(0xd4) => io(ErrorKind::PermissionDenied),
             Self::Malformed(bytes) => Cause::Parse(hex(&bytes)),
             _ if self.is_refusal() => io(ErrorKind::PermissionDenied),
@@ -149,8 +145,11 @@ impl Trouble {
             Self::Network(error) => network(error),
             Self::Silent { .. } => {
                 "see that the BMC is up, that IPMI over LAN (v2.0, UDP port 623) is switched on there, and that \
-                 no firewall is between; one that is slow needs a longer sensors.ipmi.timeout; where the \
-                 kernel's device does not answer, restart the BMC: ipmitool mc reset cold"
+                 no firewall is between; one that is slow needs a longer sensors.ipmi.timeout"
+            }
+            Self::Stuck(_) => {
+                "a BMC that is slow needs a longer sensors.ipmi.timeout; one that hangs needs a restart: \
+                 ipmitool mc reset cold"
             }
             Self::Secrets(_) => {
                 "write a file that gramwatt can read: the keys username and password in credentials_file, the \
