@@ -50,16 +50,14 @@ fn headed(packet: &[u8]) -> Option<(u8, u32, u32, usize, &[u8])> {
 }
 
 /// A packet outside any session.
-#[must_use]
-pub fn plain(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn plain(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = header(kind, 0, 0, payload.len());
     packet.extend(payload);
     packet
 }
 
 /// The payload of a packet of this kind outside any session.
-#[must_use]
-pub fn unwrap(kind: u8, packet: &[u8]) -> Option<&[u8]> {
+pub(super) fn unwrap(kind: u8, packet: &[u8]) -> Option<&[u8]> {
     let (found, session, sequence, length, rest) = headed(packet)?;
     ((found, session, sequence) == (kind, 0, 0)).then(|| rest.get(..length))?
 }
@@ -112,9 +110,8 @@ pub(super) fn unseal(keys: &Keys, session: u32, packet: &[u8]) -> Option<(u32, V
     Some((sequence, decrypt(keys, payload)?))
 }
 
-/// The message in a payload. `pub` for those who try it with any bytes.
-#[must_use]
-pub fn decrypt(keys: &Keys, payload: &[u8]) -> Option<Vec<u8>> {
+/// The message in a payload.
+pub(super) fn decrypt(keys: &Keys, payload: &[u8]) -> Option<Vec<u8>> {
     let (iv, blocks) = payload.split_first_chunk::<BLOCK>()?;
     let mut blocks = blocks.to_vec();
     keys.decrypt(*iv, &mut blocks).then_some(())?;
@@ -138,8 +135,7 @@ pub(super) fn request(netfn: u8, number: u8, command: u8, data: &[u8]) -> Vec<u8
 }
 
 /// The answer to a request, from its completion code on; `None` for any other message.
-#[must_use]
-pub fn answer(netfn: u8, number: u8, command: u8, message: &[u8]) -> Option<&[u8]> {
+pub(super) fn answer(netfn: u8, number: u8, command: u8, message: &[u8]) -> Option<&[u8]> {
     let (head, tail) = message.split_at_checked(3)?;
     let [body @ .., _] = tail else {
         return None;

@@ -116,7 +116,8 @@ impl Trouble {
     }
 
     /// As a fault of what is at `place`.
-    pub(super) fn fault(self, place: &str) -> Fault {
+    #[must_use]
+    pub fn fault(self, place: &str) -> Fault {
         let mend = self.mend();
         let text = self.to_string();
         let io = |kind| Cause::Io(Error::new(kind, text.clone()));

@@ -198,7 +198,8 @@ impl State {
     fn before(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let message = &packet[14..];
         if message[5] != 0x38 {
-            self.violations.push(format!("before a session: {message:02x?}"));
+            self.violations
+                .push(format!("before a session: {message:02x?}"));
             return None;
         }
         let body = [0, 1, 0x80, 0x04, 0x02, 0, 0, 0, 0];
@@ -219,7 +220,10 @@ impl State {
             _ => 0,
         };
         if !self.suites.contains(&suite) {
-            let refusal = plain(OPENED, &[&[payload[0], 0x04, 0, 0], &payload[4..8]].concat());
+            let refusal = plain(
+                OPENED,
+                &[&[payload[0], 0x04, 0, 0], &payload[4..8]].concat(),
+            );
             return (!self.is_mute).then_some(refusal);
         }
         self.session = Session {
@@ -412,7 +416,9 @@ fn seal(session: &Session, sequence: u32, message: &[u8]) -> Vec<u8> {
     let key: [u8; 16] = derived(session, 2)[..16].try_into().unwrap();
     let length = blocks.len();
     let cipher = cbc::Encryptor::<Aes128>::new(&key.into(), &iv.into());
-    cipher.encrypt_padded::<NoPadding>(&mut blocks, length).unwrap();
+    cipher
+        .encrypt_padded::<NoPadding>(&mut blocks, length)
+        .unwrap();
     let mut packet = vec![6, 0, 0xff, 7, 6, 0xc0];
     packet.extend(session.console.to_le_bytes());
     packet.extend(sequence.to_le_bytes());
