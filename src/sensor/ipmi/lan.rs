@@ -226,3 +226,65 @@ fn malformed(path: &Path, wanted: &'static str) -> SecretError {
         wanted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn lan(host: &str) -> Lan {
+        let yaml = format!(
+            "sensors: {{ipmi: {{lan: [{{host: {host}, credentials_file: /nowhere}}]}}}}"
+        );
+        let entry = Config::parse(&yaml).unwrap().sensors.ipmi.lan.0.remove(0);
+        Lan::new(host.into(), 623, entry, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn refused_secrets_are_tried_ever_more_seldom() {
+        let secrets: Credentials =
+            serde_yaml::from_str("{username: monitor, password: hunter2}").unwrap();
+        let secrets = Secrets {
+            credentials: secrets,
+            key: Vec::new(),
+        };
+        let mut lan = lan("bmc");
+        let now = Instant::now();
+        let waits = [1, 2, 4, 8, 16, 32, 60, 60];
+        for minutes in waits {
+            lan.refuse(secrets.clone(), &Trouble::Password, now);
+            let refused = lan.refused.as_ref().unwrap();
+            assert_eq!(refused.wait, Duration::from_secs(60 * minutes));
+            assert_eq!(refused.until, now + refused.wait);
+        }
+    }
+
+    #[test]
+    fn a_key_is_text_or_hexadecimal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kg");
+        let digits = "00112233445566778899AABBccddeeff01020304";
+        for (text, bytes) in [
+            ("a key", Some(5)),
+            ("twenty bytes of text", Some(20)),
+            ("twenty-one bytes long", None),
+            ("0x0011", None),
+            (&format!("0x{digits}"), Some(20)),
+            (&format!("0x{}", &digits[1..]), None),
+            (&format!("0x+{}", &digits[1..]), None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let found = key(&path);
+            assert_eq!(found.as_ref().map(Vec::len).ok(), bytes, "{text}");
+            assert!(found.map_or_else(|error| !error.to_string().contains(text), |_| true));
+        }
+    }
+
+    #[test]
+    fn an_address_of_either_kind_has_a_socket() {
+        for host in ["127.0.0.1", "localhost"] {
+            connected(host, 623).unwrap();
+        }
+        assert!(connected("no such host", 623).is_err());
+    }
+}
