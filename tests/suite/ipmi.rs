@@ -708,19 +708,27 @@ impl Device {
         Self { folder, library }
     }
 
+    /// From now on the device answers so.
+    fn answers(&self, answer: &str) {
+        fs::write(self.folder.path("answer"), answer).unwrap();
+    }
+
     /// What the program prints when the device answers so.
     fn gramwatt(&self, arguments: &[&str], answer: &str) -> String {
-        let file = self.folder.path("answer");
-        fs::write(&file, answer).unwrap();
+        self.answers(answer);
+        text(&ended(&mut self.program(arguments)))
+    }
+
+    fn program(&self, arguments: &[&str]) -> Command {
         let device = self.folder.path("ipmi0");
-        let keys = format!("device: {}", device.display());
+        let keys = format!("interval: 5s, device: {}", device.display());
         let mut command = program(&self.folder, arguments, &keys);
         command
             .env("LD_PRELOAD", &self.library)
             .env("IPMI_DEVICE", device)
-            .env("IPMI_ANSWER", file)
+            .env("IPMI_ANSWER", self.folder.path("answer"))
             .env("IPMI_ASKED", self.folder.path("asked"));
-        text(&ended(&mut command))
+        command
     }
 }
 
@@ -800,6 +808,23 @@ fn a_device_in_trouble_is_told_with_its_mend() {
         told.contains("its power measurement is not active"),
         "{told}"
     );
+}
+
+#[test]
+fn an_answer_that_comes_late_is_nobody_elses() {
+    let device = Device::new();
+    device.answers(&format!("late {}", hex(&reading(999))));
+    let mut command = device.program(&["--web.listen-address=127.0.0.1:0"]);
+    command.stderr(Stdio::piped());
+    let program = Program::spawn(command);
+    device.answers(&format!("answer {}", hex(&reading(321))));
+    let power = "gramwatt_meter_power_watts{meter=\"ipmi\",scope=\"node\"}";
+    let errors = "gramwatt_sensor_errors_total{sensor=\"ipmi\",reason=\"timeout\"}";
+    let series = until("the second answer", || {
+        let series = program.metrics();
+        series.find(power).is_some().then_some(series)
+    });
+    assert_eq!((series.get(power), series.get(errors)), (321.0, 1.0));
 }
 
 #[test]
