@@ -72,10 +72,19 @@ fn is_device(path: &Path) -> Result<bool, Trouble> {
 impl Link for Device {
     fn ask(&mut self) -> Result<Vec<u8>, Trouble> {
         let answer = self.exchange();
-        if answer.is_err() {
-            // An answer that comes late would be taken for the next one's: the kernel drops it with the file.
-            self.file = None;
+        if answer.is_ok() {
+            return answer;
         }
-        answer
+        // An answer that comes late would be taken for the next one's: the kernel drops it with the file.
+        self.file = None;
+        match answer {
+            // A signal to the process, such as a reload, came to this thread while it waited.
+            Err(Trouble::Device(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                let answer = self.exchange();
+                self.file.take_if(|_| answer.is_err());
+                answer
+            }
+            answer => answer,
+        }
     }
 }
