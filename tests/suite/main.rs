@@ -8,6 +8,7 @@ mod books;
 mod cli;
 mod command;
 mod golden;
+mod ipmi;
 mod doors;
 mod machine;
 mod moving;
