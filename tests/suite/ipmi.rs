@@ -915,3 +915,16 @@ fn the_meter_of_a_bmc_is_the_nodes_and_outlives_its_silence_by_nothing() {
         );
     }
 }
+
+#[test]
+fn a_program_that_is_ended_closes_its_session() {
+    let (folder, bmc) = (Folder::new(), Bmc::new());
+    let entry = folder.entry(bmc.address, "");
+    let keys = format!("lan: [{entry}]");
+    let mut command = program(&folder, &["--web.listen-address=127.0.0.1:0"], &keys);
+    command.stderr(Stdio::piped());
+    let program = Program::spawn(command);
+    until("a session", || (bmc.state().readings > 0).then_some(()));
+    assert!(program.terminate().success());
+    assert_eq!(bmc.state().closes, 1);
+}
