@@ -78,36 +78,38 @@ unpack() {
     rm -rf "$scratch"
 }
 
-# snmp_agent: Net-SNMP's agent, unpacked with those of its libraries that this machine lacks, behind a
+# unpack_whole PACKAGE PROGRAM: as unpack, with those of its libraries that this machine lacks, behind a
 # wrapper that lets it find them.
-snmp_agent() {
-    has snmpd && return
+unpack_whole() {
+    local package=$1 program=$2 root=$tools/$1 each scratch libraries
+    has "$program" && return
     if ! has apt-cache || ! has dpkg-deb; then
-        fail "no snmpd here, and no apt-get to fetch it: install Net-SNMP so that snmpd is on the PATH"
+        fail "no $program here, and no apt-get to fetch it: install $package so that $program is on the PATH"
     fi
-    echo "setup: unpacking Debian's snmpd into target/tools"
-    local package scratch root=$tools/snmpd
+    echo "setup: unpacking Debian's $package into target/tools"
     scratch=$(mktemp -d "$tools/unpack.XXXXXX")
     rm -rf "$root"
     (
         cd "$scratch"
-        with_lists apt-cache depends --recurse --important snmpd | grep -E '^(lib[a-z0-9]|snmpd)' | sort -u |
-            while read -r package; do
-                dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q ' installed$' && continue
-                download "$package" >/dev/null
+        with_lists apt-cache depends --recurse --important "$package" |
+            { grep -E "^(lib[a-z0-9.+-]+|$package)\$" || true; } | sort -u |
+            while read -r each; do
+                [ "$each" = "$package" ] ||
+                    ! dpkg-query -W -f='${Status}' "$each" 2>/dev/null | grep -q ' installed$' || continue
+                download "$each" >/dev/null
             done
-        for package in ./*.deb; do
-            dpkg-deb -x "$package" "$root"
+        for each in ./*.deb; do
+            dpkg-deb -x "$each" "$root"
         done
-        [ -x "$root/usr/sbin/snmpd" ]
-    ) || fail "cannot fetch snmpd; install it so that it is on the PATH: apt-get install snmpd"
-    local libraries
+        [ -n "$(find "$root" -path "*bin/$program" -type f)" ]
+    ) || fail "cannot fetch $package; install it so that $program is on the PATH: apt-get install $package"
     libraries=$(find "$root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
-    cat >"$bin/snmpd" <<WRAPPER
+    each=$(find "$root" -path "*bin/$program" -type f)
+    cat >"$bin/$program" <<WRAPPER
 #!/bin/sh
-LD_LIBRARY_PATH='$libraries' exec '$root/usr/sbin/snmpd' "\$@"
+LD_LIBRARY_PATH='$libraries' exec '$each' "\$@"
 WRAPPER
-    chmod +x "$bin/snmpd"
+    chmod +x "$bin/$program"
     rm -rf "$scratch"
 }
 
@@ -149,4 +151,6 @@ python_environment
 cargo_deny
 unpack prometheus prometheus promtool
 unpack shellcheck shellcheck
-snmp_agent
+unpack_whole snmpd snmpd
+unpack_whole openipmi ipmi_sim
+unpack_whole ipmitool ipmitool

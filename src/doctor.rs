@@ -64,13 +64,6 @@ fn told(finding: &Finding, sensors: &mut [(Box<dyn Sensor>, Duration)]) -> Vec<F
         return vec![finding.clone()];
     };
     let readings = sensor.read();
-    if readings.good.is_empty() && readings.bad.is_empty() {
-        return vec![Finding {
-            state: Presence::Absent,
-            detail: format!("{}: answered, and tells of no device", finding.detail),
-            ..finding.clone()
-        }];
-    }
     let found = readings.good.iter().map(|reading| Finding {
         subject: reading.source.part.to_string(),
         state: Presence::Found,
@@ -83,7 +76,18 @@ fn told(finding: &Finding, sensors: &mut [(Box<dyn Sensor>, Duration)]) -> Vec<F
         detail: fault.to_string(),
         mend: fault.mend.clone(),
     });
-    found.chain(amiss).collect()
+    let told: Vec<Finding> = found.chain(amiss).collect();
+    if told.is_empty() {
+        let why = sensor
+            .silence()
+            .unwrap_or("answered, and tells of no device");
+        return vec![Finding {
+            state: Presence::Absent,
+            detail: format!("{}: {why}", finding.detail),
+            ..finding.clone()
+        }];
+    }
+    told
 }
 
 fn line(text: &mut String, finding: &Finding) {

@@ -334,6 +334,11 @@ pub trait Sensor: Send {
     fn pace(&self, wanted: Duration) -> Duration {
         wanted
     }
+    /// Why the last read gave neither readings nor faults, where there is more to say than that there is
+    /// nothing: `doctor` tells it.
+    fn silence(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What `doctor` found out about one thing.
@@ -455,6 +460,8 @@ families! {
     /// Programs that print what devices draw that nothing else can read; off where none is named.
     #[serde(deserialize_with = "command::named_once")]
     command,
+    /// The node's power as its BMC tells it, by IPMI DCMI.
+    ipmi,
     /// Power distribution units: the outlets that feed this node, by SNMP.
     pdu,
     /// Counters of the node controller of an HPE Cray EX.

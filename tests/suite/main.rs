@@ -9,6 +9,7 @@ mod cli;
 mod command;
 mod golden;
 mod intensity;
+mod ipmi;
 mod doors;
 mod machine;
 mod moving;
