@@ -103,10 +103,16 @@ pub fn choose(
     let forecast = || chain.iter().find_map(|link| forecast(link, now));
     let coarse = || chain.iter().find_map(|link| coarse(link, now));
     let mut choice = chosen.cloned().or_else(forecast).or_else(coarse)?;
-    // A better tier may begin with any point that is known already.
-    let next = chain.iter().flat_map(|link| next(link.series, now)).min();
-    choice.until = next.map_or(choice.until, |next| choice.until.min(next));
+    choice.until = choice.until.min(next(chain, now));
     Some(choice)
+}
+
+/// The next moment at which a point that is known already begins, and with it perhaps a better tier; the end
+/// of all time where there is none.
+#[must_use]
+pub fn next(chain: &[Link<'_>], now: Timestamp) -> Timestamp {
+    let begins = chain.iter().filter_map(|link| begins(link.series, now));
+    begins.min().unwrap_or(Timestamp::MAX)
 }
 
 fn choice(link: &Link<'_>, tier: Tier, point: &Point, until: Timestamp) -> Choice {
@@ -140,7 +146,7 @@ fn coarse(link: &Link<'_>, now: Timestamp) -> Option<Choice> {
 }
 
 /// The next moment at which a point of a series begins.
-fn next(series: &Series, now: Timestamp) -> Option<Timestamp> {
+fn begins(series: &Series, now: Timestamp) -> Option<Timestamp> {
     let ahead = series.ahead().map(|point| point.from);
     let past = series.past().rev().map(|point| point.from);
     let past = past.take_while(|from| *from > now);

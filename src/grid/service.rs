@@ -149,7 +149,7 @@ impl Service {
         let average = books.choose(Signal::Average, now);
         let marginal = books.choose(Signal::Marginal, now);
         let ends = average.iter().chain(&marginal).map(|choice| choice.until);
-        let until = ends.min().unwrap_or(Timestamp::MAX);
+        let until = ends.fold(books.next(now), Timestamp::min);
         let grid = match &average {
             Some(choice) => told(place, choice, Signal::Average),
             None => place.bundled.clone(),

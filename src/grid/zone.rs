@@ -1,6 +1,6 @@
 //! All that is known of one zone: what each provider told of it, what is in force, and what is to come.
 
-use super::choose::{Choice, Link, choose};
+use super::choose::{self, Choice, Link, choose};
 use super::forecast::{self, Forecast, Origin};
 use super::provider::{Answer, Manners};
 use super::series::{Series, Signal};
@@ -103,6 +103,14 @@ impl Zone {
             None => self.in_force.remove(&signal),
         };
         choice
+    }
+
+    /// The next moment at which something else may be in force although nothing new is told.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Timestamp {
+        let signals = [Signal::Average, Signal::Marginal].into_iter();
+        let next = signals.map(|signal| choose::next(&self.links(signal), now));
+        next.min().unwrap_or(Timestamp::MAX)
     }
 
     /// What was last chosen for a signal.
