@@ -3,6 +3,7 @@
 //!
 //! Errors are in words for people, and hold no URL: what a URL or a header shows of a secret stays out.
 
+use crate::clock;
 use crate::file;
 use crate::secret::Credentials;
 use base64::Engine as _;
@@ -223,10 +224,17 @@ impl Client {
             )
         });
         let headers = headers.collect();
+        let status = response.status();
+        let body = match read(response.body_mut(), most) {
+            Ok(body) => body,
+            // What is refused is refused, and when to come again is told, however the reason ends.
+            Err(_) if status.is_client_error() || status.is_server_error() => Vec::new(),
+            Err(error) => return Err(failed(error)),
+        };
         Ok(Reply {
-            status: response.status().as_u16(),
+            status: status.as_u16(),
             headers,
-            body: read(response.body_mut(), most).map_err(failed)?,
+            body,
         })
     }
 }
@@ -268,7 +276,8 @@ impl Reply {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// How long it wants to be left alone, by `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
+    /// How long it wants to be left alone, by `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), which
+    /// is compared with the server's own `Date`, and with this machine's clock where there is none.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let told = self.header("retry-after")?.trim();
@@ -282,7 +291,8 @@ impl Reply {
                     .timestamp(),
             )
         };
-        let now = self.header("date").and_then(date)?;
+        let now = self.header("date").and_then(date);
+        let now = now.unwrap_or_else(|| clock::now().wall);
         Duration::try_from(now.duration_until(date(told)?)).ok()
     }
 }

@@ -102,6 +102,7 @@ pub async fn run(
     let (sheets, almanac) = watch::channel(Arc::new(Almanac::default()));
     let mut desk = Desk {
         regions: Vec::new(),
+        ends: Vec::new(),
         almanac: Almanac::default(),
         process: process::Watch::default(),
         host: config.node.name.as_deref().unwrap_or_default().into(),
@@ -142,6 +143,8 @@ pub async fn run(
 /// Where what is known becomes pages.
 struct Desk {
     regions: Vec<Region>,
+    /// Until when each of them holds.
+    ends: Vec<Timestamp>,
     almanac: Almanac,
     process: process::Watch,
     host: Arc<str>,
@@ -166,7 +169,13 @@ impl Desk {
             };
             until = until.min(end);
             providers = Arc::clone(&conditions.providers);
-            if zone.is_none_or(|zone| zone == number) {
+            // While there is ever news of others, this one's time passes too.
+            let is_over = self.ends.get(number).is_none_or(|end| *end <= at.now);
+            match self.ends.get_mut(number) {
+                Some(old) => *old = end,
+                None => self.ends.push(end),
+            }
+            if is_over || zone.is_none_or(|zone| zone == number) {
                 self.bring(service, number, conditions, at.now);
             }
         }

@@ -73,21 +73,19 @@ impl Choice {
 }
 
 /// Chooses: the first tier that any provider has, and of its providers the first in the chain. What was
-/// observed is never given up for something observed that is for an earlier time.
+/// observed is never given up for something observed that is for an earlier time: `newest` is the beginning
+/// of what was observed and in force before.
 #[must_use]
 pub fn choose(
     chain: &[Link<'_>],
     max_age: Duration,
-    before: Option<&Choice>,
+    newest: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<Choice> {
     let observed: Vec<Choice> = chain
         .iter()
         .filter_map(|link| observed(link, max_age, now))
         .collect();
-    let newest = before
-        .filter(|choice| choice.tier <= Tier::Cached)
-        .map(|choice| choice.point.from);
     let is_newer = |choice: &&Choice| newest.is_none_or(|newest| choice.point.from >= newest);
     let best = |tier| {
         observed
@@ -229,6 +227,10 @@ mod tests {
         assert!(choice.is_estimated());
     }
 
+    fn newest(choice: &Option<Choice>) -> Option<Timestamp> {
+        choice.as_ref().map(|choice| choice.point.from)
+    }
+
     #[test]
     fn time_never_goes_backwards_while_what_was_in_force_may_stand() {
         let fresh = series(&[("11:00", 300.0, Nature::Measured)]);
@@ -239,9 +241,9 @@ mod tests {
         let first = choose(&chain, 4 * HOUR, None, at("12:30"));
         assert_eq!(told(first.clone()), "live fresh 300 13:00");
         // `slow` would be live and is for 9 o'clock.
-        let second = choose(&chain, 4 * HOUR, first.as_ref(), at("13:30"));
+        let second = choose(&chain, 4 * HOUR, newest(&first), at("13:30"));
         assert_eq!(told(second.clone()), "cached fresh 300 16:00");
-        let third = choose(&chain, HOUR, second.as_ref(), at("15:00"));
+        let third = choose(&chain, HOUR, newest(&second), at("15:00"));
         assert_eq!(told(third), "live slow 100 16:00");
     }
 

@@ -3,6 +3,7 @@
 
 use super::provider::{Answer, Auth, Garbage, Provider, Request};
 use super::schedule::{Outcome, Schedule, Step};
+use super::veil::Veil;
 use crate::clock;
 use crate::file;
 use crate::http::{self, Client};
@@ -54,6 +55,8 @@ pub struct News {
     pub provider: usize,
     /// Which zone it was asked about.
     pub zone: usize,
+    /// Which of the zone's requests it was.
+    pub number: usize,
     /// What it said; `None` where it says that nothing is new.
     pub answer: Result<Option<Answer>, Failure>,
 }
@@ -67,6 +70,17 @@ pub struct Asker {
     token: Option<(Secret, Timestamp)>,
     /// What the last answer to a request was marked with, so that it is not sent again.
     marks: BTreeMap<(usize, usize), (String, String)>,
+    /// The secrets of the request that is under way.
+    veil: Veil,
+}
+
+/// The longest mark that is sent back.
+const MARK: usize = 1024;
+
+/// An answer as it came.
+struct Told {
+    body: Vec<u8>,
+    mark: Option<String>,
 }
 
 impl Asker {
@@ -79,6 +93,7 @@ impl Asker {
             client,
             token: None,
             marks: BTreeMap::new(),
+            veil: Veil::default(),
         }
     }
 
@@ -131,13 +146,39 @@ impl Asker {
         let Some(request) = requests.into_iter().nth(number) else {
             return Ok(None);
         };
-        let Some(body) = self.body((zone, number), &request, now)? else {
+        self.veil = Veil::default();
+        let shown = self.veil.address(&request.url);
+        let told = self.told((zone, number), &name, &request, now);
+        told.map_err(|failure| Failure {
+            // An address that is not the request's is that of a login, or a file.
+            place: if failure.place == request.url {
+                shown
+            } else {
+                self.veil.address(&failure.place)
+            },
+            message: self.veil.text(&failure.message),
+            mend: self.veil.text(&failure.mend),
+            ..failure
+        })
+    }
+
+    fn told(
+        &mut self,
+        place: (usize, usize),
+        zone: &str,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Option<Answer>, Failure> {
+        let Some(Told { body, mark }) = self.body(place, request, now)? else {
             return Ok(None);
         };
-        let answer = self.provider.read(request.what, &name, &body, now);
-        answer
-            .map(Some)
-            .map_err(|garbage| unread(&request, &garbage))
+        let read = self.provider.read(request.what, zone, &body, now);
+        // What could not be understood is sent again when it is asked for again.
+        match mark.filter(|mark| read.is_ok() && mark.len() <= MARK) {
+            Some(mark) => self.marks.insert(place, (request.url.clone(), mark)),
+            None => self.marks.remove(&place),
+        };
+        read.map(Some).map_err(|garbage| unread(request, &garbage))
     }
 
     fn body(
@@ -145,14 +186,16 @@ impl Asker {
         place: (usize, usize),
         request: &Request,
         now: Timestamp,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    ) -> Result<Option<Told>, Failure> {
         if let Some(path) = request.url.strip_prefix(FILE) {
-            return local(Path::new(path)).map(Some);
+            let body = local(Path::new(path))?;
+            return Ok(Some(Told { body, mark: None }));
         }
         let (url, mut headers) = self.signed(request, now)?;
-        if let Some((of, mark)) = self.marks.get(&place)
-            && *of == request.url
-        {
+        let mark = self.marks.get(&place);
+        let mark = mark.filter(|(of, _)| *of == request.url);
+        let is_marked = mark.is_some();
+        if let Some((_, mark)) = mark {
             headers.push(("If-None-Match".to_owned(), mark.clone()));
         }
         let reply = self
@@ -160,17 +203,11 @@ impl Asker {
             .get(&url, &headers, LARGEST)
             .map_err(|error| unsent(request, &error))?;
         match reply.status {
-            200 => {
-                let mark = reply
-                    .header("etag")
-                    .map(|mark| (request.url.clone(), mark.to_owned()));
-                match mark {
-                    Some(mark) => self.marks.insert(place, mark),
-                    None => self.marks.remove(&place),
-                };
-                Ok(Some(reply.body))
-            }
-            304 => Ok(None),
+            200 => Ok(Some(Told {
+                mark: reply.header("etag").map(str::to_owned),
+                body: self.veil.body(reply.body),
+            })),
+            304 if is_marked => Ok(None),
             status => {
                 if status == 401 {
                     self.token = None;
@@ -214,12 +251,14 @@ impl Asker {
         Ok((url, headers))
     }
 
-    fn secret(&self, request: &Request) -> Result<Option<Secret>, Failure> {
+    fn secret(&mut self, request: &Request) -> Result<Option<Secret>, Failure> {
         let Some(path) = self.provider.secret() else {
             return Ok(None);
         };
         let token = secret::line(path, "a file whose only line is the token");
-        token.map(Some).map_err(|error| unsecret(request, &error))
+        let token = token.map_err(|error| unsecret(request, &error))?;
+        self.veil.hide(token.reveal());
+        Ok(Some(token))
     }
 
     fn login(
@@ -232,6 +271,7 @@ impl Asker {
         if let Some((token, until)) = &self.token
             && now < *until
         {
+            self.veil.hide(token.reveal());
             return Ok(token.clone());
         }
         let Some(path) = self.provider.secret() else {
@@ -245,7 +285,10 @@ impl Asker {
         };
         let who: Credentials = secret::keys(path, "YAML with the keys username and password")
             .map_err(|error| unsecret(request, &error))?;
-        let headers = [("Authorization".to_owned(), http::basic(&who))];
+        let basic = http::basic(&who);
+        self.veil.hide(who.password.reveal());
+        self.veil.hide(basic.trim_start_matches("Basic "));
+        let headers = [("Authorization".to_owned(), basic)];
         let at = Request::open(request.what, login.to_owned(), request.every);
         let reply = self
             .client
@@ -256,6 +299,7 @@ impl Asker {
         }
         let given: Given =
             super::provider::read::json(&reply.body).map_err(|garbage| unread(&at, &garbage))?;
+        self.veil.hide(given.token.reveal());
         // A little early, so that it does not end on the way.
         let until = super::series::after(now, lasts.mul_f64(0.9));
         self.token = Some((given.token.clone(), until));
@@ -394,6 +438,7 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
         let news = News {
             provider: place,
             zone,
+            number: 0,
             answer: Err(failure),
         };
         if !deliver(news) {
@@ -420,9 +465,14 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
             Err(failure) => Outcome::Badly(failure.wait),
         };
         schedule.went(item, outcome, clock::now().awake, chance());
+        // Who was retired meanwhile is listened to no more: another one keeps the file now.
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         if !deliver(News {
             provider: place,
             zone,
+            number,
             answer,
         }) {
             return;

@@ -11,6 +11,7 @@ pub mod series;
 pub mod service;
 pub mod sheet;
 pub mod store;
+pub mod veil;
 pub mod zone;
 
 use crate::carbon::Factor;

@@ -123,6 +123,19 @@ pub struct Origin {
     pub seasonal: bool,
 }
 
+impl Origin {
+    /// The longest lag that is believed: observed values are `live` for as long.
+    const LAG: Duration = Duration::from_secs(31 * 86400);
+
+    /// Whether it can be shown: a name that is one, and values that come to an end.
+    #[must_use]
+    pub fn is_believable(&self) -> bool {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = &self.provider;
+        (1..=64).contains(&name.len()) && name.chars().all(is_of_name) && self.lag <= Self::LAG
+    }
+}
+
 /// Why an answer is of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Garbage {

@@ -193,6 +193,21 @@ impl Series {
         refused
     }
 
+    /// Leaves out what cannot be.
+    pub fn check(&mut self) {
+        for points in [&mut self.past, &mut self.ahead] {
+            points.retain(|from, point| *from == point.from && point.is_believable());
+        }
+        self.past
+            .retain(|_, point| point.nature != Nature::Forecast);
+        self.ahead
+            .retain(|_, point| point.nature == Nature::Forecast);
+        self.bound();
+        if self.of.as_ref().is_some_and(|of| !of.is_believable()) {
+            *self = Self::default();
+        }
+    }
+
     fn forget(&mut self, now: Timestamp) {
         let oldest = before(now, KEPT);
         // The last one is kept however old: a yearly mean begins long ago.
@@ -200,6 +215,10 @@ impl Series {
         self.past
             .retain(|from, point| point.until > oldest || Some(*from) == last);
         self.ahead.retain(|_, point| point.until > now);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         while self.past.len() > POINTS {
             self.past.pop_first();
         }
@@ -212,6 +231,14 @@ impl Series {
     #[must_use]
     pub fn latest(&self, now: Timestamp) -> Option<&Point> {
         self.past.range(..=now).next_back().map(|(_, point)| point)
+    }
+
+    /// Whether this point is one of its own.
+    #[must_use]
+    pub fn has(&self, point: &Point) -> bool {
+        let all = [&self.past, &self.ahead];
+        all.iter()
+            .any(|points| points.get(&point.from) == Some(point))
     }
 
     /// What was forecast for a moment.

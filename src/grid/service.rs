@@ -46,8 +46,8 @@ struct Health {
     name: &'static str,
     requests: u64,
     failures: BTreeMap<&'static str, u64>,
-    /// What is wrong with each zone.
-    troubles: BTreeMap<usize, Trouble>,
+    /// What is wrong with each zone's requests.
+    troubles: BTreeMap<(usize, usize), Trouble>,
     heard: bool,
 }
 
@@ -101,16 +101,17 @@ impl Service {
         ) else {
             return;
         };
+        let place = (news.zone, news.number);
         health.requests +=
             u64::from(!matches!(&news.answer, Err(failure) if failure.reason == "config"));
         match &news.answer {
             Ok(answer) => {
                 let refused = answer
                     .as_ref()
-                    .map_or(0, |answer| zone.hear(health.name, answer, now));
+                    .map_or(0, |answer| zone.hear(news.provider, answer, now));
                 *health.failures.entry(REFUSED).or_default() += refused as u64;
                 health.heard = true;
-                if health.troubles.remove(&news.zone).is_some() {
+                if health.troubles.remove(&place).is_some() {
                     info!(provider = health.name, "answers again");
                 }
                 if refused > 0 {
@@ -123,7 +124,7 @@ impl Service {
             Err(failure) => {
                 *health.failures.entry(failure.reason).or_default() += 1;
                 let trouble = trouble(failure);
-                if health.troubles.insert(news.zone, trouble.clone()).as_ref() != Some(&trouble) {
+                if health.troubles.insert(place, trouble.clone()).as_ref() != Some(&trouble) {
                     let Trouble {
                         place,
                         message,
@@ -144,7 +145,7 @@ impl Service {
     /// What holds in a zone at `now`, and when to look again.
     #[must_use]
     pub fn conditions(&mut self, zone: usize, now: Timestamp) -> Option<(Conditions, Timestamp)> {
-        let providers = self.health.iter().map(Health::shown).collect();
+        let providers = self.shown();
         let (place, books) = (self.places.get(zone)?, self.zones.get_mut(zone)?);
         let average = books.choose(Signal::Average, now);
         let marginal = books.choose(Signal::Marginal, now);
@@ -162,6 +163,18 @@ impl Service {
             providers,
         };
         Some((conditions, until))
+    }
+
+    /// How the providers answer: those of one type as one.
+    fn shown(&self) -> Arc<[ProviderHealth]> {
+        let mut all: Vec<ProviderHealth> = Vec::with_capacity(self.health.len());
+        for health in self.health.iter().map(Health::shown) {
+            match all.iter_mut().find(|other| other.name == health.name) {
+                Some(other) => join(other, health),
+                None => all.push(health),
+            }
+        }
+        all.into()
     }
 
     /// What a relay tells of a zone: what [`Service::conditions`] found last; `None` where nobody has told
@@ -195,6 +208,15 @@ impl Health {
             trouble: self.troubles.values().next().cloned(),
         }
     }
+}
+
+fn join(health: &mut ProviderHealth, more: ProviderHealth) {
+    health.up &= more.up;
+    health.requests += more.requests;
+    for ((_, count), (_, others)) in health.failures.iter_mut().zip(&more.failures) {
+        *count += others;
+    }
+    health.trouble = health.trouble.take().or(more.trouble);
 }
 
 fn trouble(failure: &Failure) -> Trouble {
@@ -303,7 +325,8 @@ fn keep(
                 service.hear(&news, clock::now().wall);
                 // What is heard holds from when it is heard.
                 (zone, since) = (Some(news.zone), None);
-                if let Some(store) = &mut store {
+                let is_told = matches!(news.answer, Ok(Some(_)));
+                if let Some(store) = store.as_mut().filter(|_| is_told) {
                     store.save(service.told());
                 }
             }

@@ -1,5 +1,6 @@
 //! What a relay tells of one zone and signal: the JSON of `/v1/intensity`, made and read here.
 
+use super::choose::Link;
 use super::forecast::Origin as By;
 use super::provider::{Answer, Origin};
 use super::series::{Nature, Point, Scope, Signal, after, before};
@@ -81,8 +82,12 @@ impl Sheet {
     #[must_use]
     pub fn of(name: &str, zone: &Zone, signal: Signal, now: Timestamp) -> Option<Self> {
         let choice = zone.in_force(signal)?;
-        let series = zone.series(signal)?;
-        let (lag, coarse) = zone.manners(&choice.provider);
+        let Link {
+            series,
+            lag,
+            coarse,
+            ..
+        } = zone.chosen(signal)?;
         let recent = before(now, PAST);
         let past = series
             .past()

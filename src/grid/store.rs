@@ -13,7 +13,7 @@ use tracing::warn;
 const LARGEST: u64 = 64 << 20;
 
 /// The format that this program writes; another one is not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The file. It is replaced by a rename, so that a reader finds the old one or the new one, whole.
 #[derive(Debug)]
@@ -59,7 +59,10 @@ impl Store {
             }
         };
         match serde_json::from_slice::<Kept>(&bytes) {
-            Ok(kept) if kept.version == VERSION => kept.zones,
+            Ok(kept) if kept.version == VERSION => {
+                let zones = kept.zones.into_iter();
+                zones.map(|(zone, told)| (zone, told.checked())).collect()
+            }
             Ok(_) => BTreeMap::new(),
             Err(error) => {
                 warn!(

@@ -1,6 +1,6 @@
 //! All that is known of one zone: what each provider told of it, what is in force, and what is to come.
 
-use super::choose::{self, Choice, Link, choose};
+use super::choose::{self, Choice, Link, Tier, choose};
 use super::forecast::{self, Forecast, Origin};
 use super::provider::{Answer, Manners};
 use super::series::{Series, Signal};
@@ -25,13 +25,45 @@ pub struct Source {
 pub struct Zone {
     chain: Vec<Source>,
     max_age: Duration,
+    /// Under which name what each of the chain told is kept.
+    keys: Vec<String>,
     told: Told,
     in_force: BTreeMap<Signal, Choice>,
 }
 
 /// What each provider has told, as it is kept over a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Told(BTreeMap<String, Series>);
+pub struct Told {
+    series: BTreeMap<String, Series>,
+    /// The beginning of what was observed and is in force: nothing earlier follows it while it may stand.
+    #[serde(default)]
+    newest: BTreeMap<Signal, Timestamp>,
+}
+
+impl Told {
+    /// Leaves out what cannot be, of a file that anybody may have written.
+    #[must_use]
+    pub fn checked(mut self) -> Self {
+        self.series.values_mut().for_each(Series::check);
+        self
+    }
+}
+
+/// One name for each provider of a chain: two of one type and signal are numbered, and signals are never
+/// mixed.
+fn keys(chain: &[Source]) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::with_capacity(chain.len());
+    for source in chain {
+        let name = match source.signal {
+            Signal::Average => source.provider.clone(),
+            Signal::Marginal => format!("{} {}", source.provider, source.signal.label()),
+        };
+        let numbered = (2..).map(|number| format!("{name} {number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        keys.extend(names.find(|name| !keys.contains(name)));
+    }
+    keys
+}
 
 /// The hours ahead, and who says so.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +80,7 @@ impl Zone {
     #[must_use]
     pub fn new(chain: Vec<Source>, max_age: Duration, told: Told) -> Self {
         Self {
+            keys: keys(&chain),
             chain,
             max_age,
             told,
@@ -55,21 +88,36 @@ impl Zone {
         }
     }
 
-    /// Takes what a provider tells; says how many of its values cannot be.
-    pub fn hear(&mut self, provider: &str, answer: &Answer, now: Timestamp) -> usize {
-        let series = self.told.0.entry(provider.to_owned()).or_default();
+    /// Takes what a provider of the chain tells, by its place; says how many of its values cannot be.
+    pub fn hear(&mut self, place: usize, answer: &Answer, now: Timestamp) -> usize {
+        let Some(key) = self.keys.get(place) else {
+            return 0;
+        };
+        let series = self.told.series.entry(key.clone()).or_default();
+        let both = series.of.as_ref().zip(answer.of.as_ref());
+        if both.is_some_and(|(before, of)| before.provider != of.provider) {
+            // A relay that has turned to another provider: the values of the two are never mixed.
+            *series = Series::default();
+        }
         series.of.clone_from(&answer.of);
-        series.take(answer.scope, &answer.points, now)
+        let refused = series.take(answer.scope, &answer.points, now);
+        // What is kept with it must know what it changes.
+        self.choose(Signal::Average, now);
+        self.choose(Signal::Marginal, now);
+        refused
     }
 
-    /// What the provider that is in force for a signal has told.
+    /// The provider that is in force for a signal, with what it has told.
     #[must_use]
-    pub fn series(&self, signal: Signal) -> Option<&Series> {
+    pub fn chosen(&self, signal: Signal) -> Option<Link<'_>> {
         let choice = self.in_force.get(&signal)?;
-        let mut links = self.links(signal).into_iter();
-        links
-            .find(|link| link.provider == choice.provider)
-            .map(|link| link.series)
+        let links = self.links(signal).into_iter();
+        let mut links = links.filter(|link| link.provider == choice.provider);
+        let first = links.next()?;
+        // Of two with one name it is the one with this value.
+        let mut all = std::iter::once(first).chain(links);
+        all.find(|link| link.series.has(&choice.point))
+            .or(Some(first))
     }
 
     /// What must be kept for [`Zone::new`].
@@ -80,9 +128,10 @@ impl Zone {
 
     /// What each provider of a signal has told, first the most trusted.
     fn links(&self, signal: Signal) -> Vec<Link<'_>> {
-        let of_signal = self.chain.iter().filter(|source| source.signal == signal);
-        let links = of_signal.filter_map(|source| {
-            let series = self.told.0.get(&source.provider)?;
+        let all = self.chain.iter().zip(&self.keys);
+        let of_signal = all.filter(|(source, _)| source.signal == signal);
+        let links = of_signal.filter_map(|(source, key)| {
+            let series = self.told.series.get(key)?;
             let of = series.of.as_ref();
             Some(Link {
                 provider: of.map_or(&source.provider, |of| &of.provider),
@@ -96,8 +145,12 @@ impl Zone {
 
     /// What is in force at `now`; `None` where no provider has told anything of use.
     pub fn choose(&mut self, signal: Signal, now: Timestamp) -> Option<Choice> {
-        let before = self.in_force.get(&signal);
-        let choice = choose(&self.links(signal), self.max_age, before, now);
+        let newest = self.told.newest.get(&signal).copied();
+        let choice = choose(&self.links(signal), self.max_age, newest, now);
+        match choice.as_ref().filter(|choice| choice.tier <= Tier::Cached) {
+            Some(choice) => self.told.newest.insert(signal, choice.point.from),
+            None => self.told.newest.remove(&signal),
+        };
         match &choice {
             Some(choice) => self.in_force.insert(signal, choice.clone()),
             None => self.in_force.remove(&signal),
@@ -119,23 +172,19 @@ impl Zone {
         self.in_force.get(&signal)
     }
 
-    /// The lag of a provider of what was told, and whether its values are coarse.
-    #[must_use]
-    pub fn manners(&self, provider: &str) -> (Duration, bool) {
-        let links = [Signal::Average, Signal::Marginal].map(|signal| self.links(signal));
-        let mut links = links.iter().flatten();
-        let found = links.find(|link| link.provider == provider);
-        found.map_or((Duration::ZERO, false), |link| (link.lag, link.coarse))
-    }
-
     /// What the average intensity will be: by the first provider with a forecast of its own, else by the
     /// days before as the first that knows them tells them.
     #[must_use]
     pub fn outlook(&self, now: Timestamp) -> Option<Outlook> {
         let links = self.links(Signal::Average);
+        // What counts something else is no forecast of what is in force.
+        let scope = self
+            .in_force
+            .get(&Signal::Average)
+            .and_then(|choice| choice.scope);
         let all: Vec<Outlook> = links
             .iter()
-            .filter(|link| !link.coarse)
+            .filter(|link| !link.coarse && (scope.is_none() || link.series.scope == scope))
             .filter_map(|link| {
                 let mut forecast = forecast::ahead(link.series, now)?;
                 if link.series.of.as_ref().is_some_and(|of| of.seasonal) {
@@ -156,7 +205,6 @@ impl Zone {
 
 #[cfg(test)]
 mod tests {
-    use super::super::choose::Tier;
     use super::super::series::{Nature, Point, Scope, after};
     use super::*;
 
@@ -196,9 +244,9 @@ mod tests {
             source("mean", Signal::Average),
         ];
         let mut zone = Zone::new(chain, 2 * HOUR, Told::default());
-        zone.hear("moer", &answer(noon(), &[800.0], Nature::Measured), noon());
+        zone.hear(0, &answer(noon(), &[800.0], Nature::Measured), noon());
         assert_eq!(zone.choose(Signal::Average, noon()), None);
-        zone.hear("mean", &answer(noon(), &[300.0], Nature::Measured), noon());
+        zone.hear(1, &answer(noon(), &[300.0], Nature::Measured), noon());
         let average = zone.choose(Signal::Average, noon()).unwrap();
         let marginal = zone.choose(Signal::Marginal, noon()).unwrap();
         assert_eq!(
@@ -211,7 +259,7 @@ mod tests {
     fn what_was_told_is_there_after_a_restart() {
         let chain = vec![source("a", Signal::Average)];
         let mut zone = Zone::new(chain.clone(), 4 * HOUR, Told::default());
-        zone.hear("a", &answer(noon(), &[300.0], Nature::Measured), noon());
+        zone.hear(0, &answer(noon(), &[300.0], Nature::Measured), noon());
         let kept = serde_json::to_string(zone.told()).unwrap();
         let mut zone = Zone::new(chain, 4 * HOUR, serde_json::from_str(&kept).unwrap());
         let later = after(noon(), 3 * HOUR);
@@ -229,12 +277,12 @@ mod tests {
         let mut zone = Zone::new(chain, 4 * HOUR, Told::default());
         let yesterday = noon() - jiff::SignedDuration::from_hours(24);
         zone.hear(
-            "a",
+            0,
             &answer(yesterday, &[300.0; 24], Nature::Measured),
             noon(),
         );
         assert_eq!(zone.outlook(noon()).unwrap().provider, "a");
-        zone.hear("b", &answer(noon(), &[200.0; 48], Nature::Forecast), noon());
+        zone.hear(1, &answer(noon(), &[200.0; 48], Nature::Forecast), noon());
         let outlook = zone.outlook(noon()).unwrap();
         assert_eq!(
             (outlook.provider.as_str(), outlook.forecast.origin),

@@ -1,6 +1,6 @@
 //! Gramwatt's own relay, which asks once for a whole cluster: `gramwatt grid`.
 
-use super::{Answer, Auth, Garbage, Manners, Provider, Request, What, read};
+use super::{Answer, Auth, Garbage, Manners, Origin, Provider, Request, What, read};
 use crate::grid::series::Signal;
 use crate::grid::sheet::Sheet;
 use jiff::Timestamp;
@@ -72,6 +72,9 @@ impl Provider for Relay {
             return Err(Garbage::Form("it is about another zone or signal".into()));
         }
         let answer = sheet.answer();
+        if !answer.of.as_ref().is_some_and(Origin::is_believable) {
+            return Err(Garbage::Form("it names no provider, or a lag without end".into()));
+        }
         if answer.points.is_empty() {
             return Err(Garbage::Empty);
         }

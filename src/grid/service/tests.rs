@@ -31,6 +31,7 @@ fn news(provider: usize, points: &[(&str, f64, Nature)]) -> News {
     News {
         provider,
         zone: 0,
+        number: 0,
         answer: Ok(Some(Answer {
             scope: Scope::Lifecycle,
             points: points.iter().map(point).collect(),
@@ -43,6 +44,7 @@ fn failed(provider: usize) -> News {
     News {
         provider,
         zone: 0,
+        number: 0,
         answer: Err(Failure {
             reason: "denied",
             place: "https://x".to_owned(),
