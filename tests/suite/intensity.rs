@@ -1,72 +1,13 @@
 //! The whole program against replicas of grid APIs: real HTTP, by `base_url`.
 
 use crate::program::{Program, run, until};
+use crate::replica::{Page, Replica};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread;
 use tempfile::TempDir;
 
 const TOKEN: &str = "t0p-s3cret-t0ken";
-
-/// What a replica answers: status line with further headers, and body.
-type Page = (String, Vec<u8>);
-
-/// A replica of an API, whose answers a test changes while it runs.
-#[derive(Clone)]
-struct Replica {
-    address: SocketAddr,
-    answer: Arc<Mutex<Box<dyn Fn(&str) -> Page + Send>>>,
-    /// The heads of all requests so far.
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Replica {
-    fn new(answer: impl Fn(&str) -> Page + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let replica = Self {
-            address: listener.local_addr().unwrap(),
-            answer: Arc::new(Mutex::new(Box::new(answer))),
-            asked: Arc::default(),
-        };
-        let served = replica.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let served = served.clone();
-                thread::spawn(move || served.serve(&stream));
-            }
-        });
-        replica
-    }
-
-    fn serve(&self, stream: &TcpStream) {
-        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
-        let head = head.join("\n");
-        self.asked.lock().unwrap().push(head.clone());
-        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        let (status, body) = (self.answer.lock().unwrap())(&path);
-        let mut to = stream;
-        // A client that has seen enough hangs up.
-        let _ = write!(
-            to,
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        let _ = to.write_all(&body);
-    }
-
-    fn change(&self, answer: impl Fn(&str) -> Page + Send + 'static) {
-        *self.answer.lock().unwrap() = Box::new(answer);
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
 
 fn ok(body: &Value) -> Page {
     ("200 OK".to_owned(), body.to_string().into_bytes())
