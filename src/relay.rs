@@ -308,3 +308,6 @@ fn ask(asker: &mut Asker) -> Vec<(usize, &'static str, Result<Told, Failure>)> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

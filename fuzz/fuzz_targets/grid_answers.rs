@@ -7,8 +7,11 @@ use gramwatt::grid::provider::{Entry, Provider, What};
 use gramwatt::grid::series::{MOST, Series};
 use libfuzzer_sys::fuzz_target;
 
-/// By their first byte: add at the end, so that seeds stay what they are.
-const PROVIDERS: [(&str, &str); 8] = [
+/// Places for providers in the first byte, more than there are, so that seeds stay what they are.
+const PLACES: usize = 32;
+
+/// By their first byte: add at the end.
+const PROVIDERS: [(&str, &str); 9] = [
     (r#"{"type":"electricity-maps","token_file":"/t","forecast":true}"#, "AT"),
     (r#"{"type":"energy-charts"}"#, "DE"),
     (r#"{"type":"entsoe","token_file":"/t"}"#, "FI"),
@@ -24,10 +27,11 @@ const PROVIDERS: [(&str, &str); 8] = [
         r#"{"type":"prometheus","url":"http://a","query":"a","unit":"g/kWh","factors":"direct"}"#,
         "DE",
     ),
+    (r#"{"type":"relay","url":"http://a"}"#, "DE"),
 ];
 
 /// The bodies in tests/replicas are of different times; each provider's is near its own.
-const NOWS: [&str; 8] = [
+const NOWS: [&str; 9] = [
     "2025-10-17T11:30:00Z",
     "2026-07-12T22:30:00Z",
     "2025-10-24T13:00:00Z",
@@ -36,6 +40,7 @@ const NOWS: [&str; 8] = [
     "2026-01-05T12:30:00Z",
     "2026-01-05T12:20:31Z",
     "2026-01-05T12:00:05Z",
+    "2026-01-05T12:30:00Z",
 ];
 
 thread_local! {
@@ -49,8 +54,11 @@ fuzz_target!(|input: &[u8]| {
     let Some((first, body)) = input.split_first() else {
         return;
     };
-    let place = usize::from(*first) % PROVIDERS.len();
-    let what = [What::Latest, What::Forecast, What::History][usize::from(*first) / PROVIDERS.len() % 3];
+    let place = usize::from(*first) % PLACES;
+    let what = [What::Latest, What::Forecast, What::History][usize::from(*first) / PLACES % 3];
+    if place >= PROVIDERS.len() {
+        return;
+    }
     let now = NOWS[place].parse().unwrap();
     OPEN.with(|open| match open[place].read(what, PROVIDERS[place].1, body, now) {
         Err(garbage) => assert!(garbage.to_string().chars().count() < 4000),

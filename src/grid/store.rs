@@ -34,6 +34,19 @@ struct Kept {
     zones: BTreeMap<String, Told>,
 }
 
+/// What a file holds of each zone that can be; nothing where it is another version's.
+///
+/// # Errors
+/// Where it is none of ours.
+pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Told>, serde_json::Error> {
+    let kept: Kept = serde_json::from_slice(bytes)?;
+    if kept.version != VERSION {
+        return Ok(BTreeMap::new());
+    }
+    let zones = kept.zones.into_iter();
+    Ok(zones.map(|(zone, told)| (zone, told.checked())).collect())
+}
+
 impl Store {
     /// The file in a directory.
     #[must_use]
@@ -58,20 +71,13 @@ impl Store {
                 return BTreeMap::new();
             }
         };
-        match serde_json::from_slice::<Kept>(&bytes) {
-            Ok(kept) if kept.version == VERSION => {
-                let zones = kept.zones.into_iter();
-                zones.map(|(zone, told)| (zone, told.checked())).collect()
-            }
-            Ok(_) => BTreeMap::new(),
-            Err(error) => {
-                warn!(
-                    "{}: {error}: what providers told before is not known",
-                    self.path.display()
-                );
-                BTreeMap::new()
-            }
-        }
+        read(&bytes).unwrap_or_else(|error| {
+            warn!(
+                "{}: {error}: what providers told before is not known",
+                self.path.display()
+            );
+            BTreeMap::new()
+        })
     }
 
     /// Keeps what there is; says once where that fails.

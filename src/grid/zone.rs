@@ -289,4 +289,123 @@ mod tests {
             ("b", Origin::Provider)
         );
     }
+
+    fn relayed(provider: &str, from: Timestamp, grams: &[f64]) -> Answer {
+        Answer {
+            of: Some(super::super::provider::Origin {
+                provider: provider.to_owned(),
+                lag: HOUR,
+                coarse: false,
+                seasonal: false,
+            }),
+            ..answer(from, grams, Nature::Measured)
+        }
+    }
+
+    #[test]
+    fn two_entries_of_one_type_keep_what_each_was_told() {
+        let chain = vec![
+            source("relay", Signal::Average),
+            source("relay", Signal::Marginal),
+            source("relay", Signal::Average),
+        ];
+        let mut zone = Zone::new(chain.clone(), 2 * HOUR, Told::default());
+        for (place, grams) in [(0, 300.0), (1, 800.0), (2, 100.0)] {
+            zone.hear(place, &answer(noon(), &[grams], Nature::Measured), noon());
+        }
+        let kept = serde_json::to_string(zone.told()).unwrap();
+        let restarted = Zone::new(chain, 2 * HOUR, serde_json::from_str(&kept).unwrap());
+        for mut zone in [zone, restarted] {
+            let average = zone.choose(Signal::Average, noon()).unwrap();
+            let marginal = zone.choose(Signal::Marginal, noon()).unwrap();
+            let both = (average.intensity().0, marginal.intensity().0);
+            assert_eq!(both, (300.0, 800.0));
+            let chosen = zone.chosen(Signal::Average).unwrap();
+            assert!(chosen.series.has(&average.point));
+        }
+    }
+
+    #[test]
+    fn a_relay_that_turns_to_another_provider_mixes_no_values() {
+        let mut zone = Zone::new(
+            vec![source("relay", Signal::Average)],
+            2 * HOUR,
+            Told::default(),
+        );
+        zone.hear(0, &relayed("a", noon(), &[300.0]), noon());
+        let earlier = noon() - jiff::SignedDuration::from_hours(1);
+        zone.hear(0, &relayed("b", earlier, &[100.0]), noon());
+        let choice = zone.choose(Signal::Average, noon()).unwrap();
+        assert_eq!(
+            (choice.provider.as_str(), choice.intensity().0),
+            ("b", 100.0)
+        );
+        assert_eq!(
+            zone.chosen(Signal::Average).unwrap().series.past().count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_restart_moves_no_time_backwards() {
+        let mut chain = vec![
+            source("fresh", Signal::Average),
+            source("slow", Signal::Average),
+        ];
+        chain[1].manners.lag = 6 * HOUR;
+        let mut zone = Zone::new(chain.clone(), 4 * HOUR, Told::default());
+        zone.hear(0, &answer(noon(), &[300.0], Nature::Measured), noon());
+        let earlier = noon() - jiff::SignedDuration::from_hours(2);
+        zone.hear(1, &answer(earlier, &[100.0], Nature::Measured), noon());
+        // `slow` would be live, and is for ten o'clock.
+        let later = after(noon(), 3 * HOUR);
+        let kept = serde_json::to_string(zone.told()).unwrap();
+        let restarted = Zone::new(chain, 4 * HOUR, serde_json::from_str(&kept).unwrap());
+        for mut zone in [zone, restarted] {
+            let choice = zone.choose(Signal::Average, later).unwrap();
+            assert_eq!(
+                (choice.tier, choice.provider.as_str()),
+                (Tier::Cached, "fresh")
+            );
+        }
+    }
+
+    #[test]
+    fn what_counts_something_else_is_no_forecast_of_it() {
+        let chain = vec![source("a", Signal::Average), source("b", Signal::Average)];
+        let mut zone = Zone::new(chain, 4 * HOUR, Told::default());
+        zone.hear(0, &answer(noon(), &[300.0], Nature::Measured), noon());
+        let direct = Answer {
+            scope: Scope::Direct,
+            ..answer(noon(), &[200.0; 48], Nature::Forecast)
+        };
+        zone.hear(1, &direct, noon());
+        assert_eq!(
+            zone.outlook(noon()).map(|outlook| outlook.provider),
+            Some("a".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_file_that_says_what_cannot_be_is_not_believed() {
+        let points = |grams: f64| answer(noon(), &[grams], Nature::Measured);
+        let mut zone = Zone::new(
+            vec![source("a", Signal::Average)],
+            4 * HOUR,
+            Told::default(),
+        );
+        zone.hear(0, &points(300.0), noon());
+        let kept = serde_json::to_string(zone.told()).unwrap();
+        for (was, is) in [
+            ("300.0", "9e9"),
+            ("300.0", "-1"),
+            ("\"measured\"", "\"forecast\""),
+        ] {
+            assert!(kept.contains(was), "{kept}");
+            let told: Told = serde_json::from_str(&kept.replace(was, is)).unwrap();
+            let chain = vec![source("a", Signal::Average)];
+            let mut zone = Zone::new(chain, 4 * HOUR, told.checked());
+            assert_eq!(zone.choose(Signal::Average, noon()), None, "{is}");
+        }
+    }
 }

@@ -171,3 +171,36 @@ fn what_was_told_outlives_the_process_and_a_broken_file_is_no_end() {
         assert!(store.load().is_empty(), "{broken}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_one_request_is_told_until_that_one_is_well() {
+    let mut service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    let forecast = |news: News| News { number: 1, ..news };
+    let up = |service: &mut Service| {
+        let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+        conditions.providers[0].up
+    };
+    let well = || news(0, &[("12:00", 300.0, Nature::Measured)]);
+    service.hear(&forecast(failed(0)), at("12:00"));
+    service.hear(&well(), at("12:00"));
+    assert!(!up(&mut service), "the forecast is still refused");
+    service.hear(&forecast(well()), at("12:00"));
+    assert!(up(&mut service));
+}
+
+#[test]
+fn entries_of_one_type_are_one_provider_to_the_page() {
+    let entries =
+        "[{type: relay, url: 'http://a'}, {type: relay, url: 'http://a', signal: marginal}]";
+    let entries: Vec<Entry> = serde_yaml::from_str(entries).unwrap();
+    let providers: Vec<_> = entries.iter().map(|entry| entry.open().unwrap()).collect();
+    let mut service = Service::new(vec![place()], &providers, BTreeMap::new());
+    service.hear(&news(0, &[("12:00", 300.0, Nature::Measured)]), at("12:00"));
+    service.hear(&failed(1), at("12:00"));
+    let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+    let [health] = &*conditions.providers else {
+        panic!("{:?}", conditions.providers)
+    };
+    assert_eq!((health.requests, health.up), (2, false));
+    assert!(health.failures.contains(&("denied", 1)));
+}
