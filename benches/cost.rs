@@ -10,6 +10,8 @@ mod engine;
 mod gpus;
 #[path = "cost/process.rs"]
 mod process;
+#[path = "cost/relay.rs"]
+mod relay;
 #[path = "cost/tree.rs"]
 mod tree;
 
@@ -44,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     against_node_exporter(tree.path(), &mut verdict)?;
     gpus::sampling(&mut verdict)?;
     engine::flat_memory(&mut verdict)?;
+    relay::a_thousand_nodes(&mut verdict)?;
     let binary =
         std::fs::metadata(env!("CARGO_BIN_EXE_gramwatt"))?.len() as f64 / f64::from(1 << 20);
     verdict.line(

@@ -80,7 +80,45 @@ impl Peer {
         )
     }
 
+    /// This build of gramwatt as a relay, told by a configuration.
+    pub fn relay(config: &Path, state: &Path) -> Result<Self> {
+        let port = free_port()?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gramwatt"));
+        command
+            .arg("grid")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--state.directory={}", state.display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--log.level=error");
+        Self::begin(&mut command, port, "tier=\"live\"")
+    }
+
+    /// One request of a node that comes, asks and goes: the answer's status, its mark and its length.
+    pub fn ask(&self, path: &str, mark: Option<&str>) -> Result<(u16, String, usize)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let mark = mark.map_or_else(String::new, |mark| format!("If-None-Match: {mark}\r\n"));
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\n{mark}\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
+        let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
+        let marked = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(name, _)| name.eq_ignore_ascii_case("etag"));
+        let mark = marked.map_or("", |(_, mark)| mark).to_owned();
+        Ok((status, mark, body.len()))
+    }
+
     fn start(command: &mut Command, port: u16) -> Result<Self> {
+        // Until a page with joules comes, it has not sampled yet.
+        Self::begin(command, port, "joules_total{")
+    }
+
+    fn begin(command: &mut Command, port: u16, ready: &str) -> Result<Self> {
         let child = command.stderr(Stdio::inherit()).spawn().map_err(|error| {
             let mend = match error.kind() {
                 ErrorKind::NotFound => ": apt-get install prometheus-node-exporter",
@@ -90,13 +128,9 @@ impl Peer {
         })?;
         let peer = Self { child, port };
         let deadline = Instant::now() + Duration::from_secs(20);
-        // Until a page with joules comes, it has not sampled yet.
-        while !peer
-            .scrape_once()
-            .is_ok_and(|page| page.contains("joules_total{"))
-        {
+        while !peer.scrape_once().is_ok_and(|page| page.contains(ready)) {
             if Instant::now() > deadline {
-                return Err("no page with joules within 20 s".into());
+                return Err(format!("no page with {ready} within 20 s").into());
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -61,6 +61,9 @@ pub struct News {
     pub answer: Result<Option<Answer>, Failure>,
 }
 
+/// A request of the plan: its zone, its number, and its pace.
+pub type Planned = (usize, usize, Duration);
+
 /// A provider that is asked about some zones.
 pub struct Asker {
     provider: Box<dyn Provider>,
@@ -100,7 +103,7 @@ impl Asker {
     /// What there is to ask: zone and number of each request, with its pace; and why some zones cannot be
     /// asked about.
     #[must_use]
-    pub fn plan(&self, now: Timestamp) -> (Vec<(usize, usize, Duration)>, Vec<(usize, Failure)>) {
+    pub fn plan(&self, now: Timestamp) -> (Vec<Planned>, Vec<(usize, Failure)>) {
         let (mut plan, mut uncovered) = (Vec::new(), Vec::new());
         for (zone, name) in self.zones.iter().enumerate() {
             match self.provider.requests(name, now) {
