@@ -42,39 +42,35 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
     let (books, kept) = books(config);
     healthy &= kept;
     let _ = writeln!(text, "{books}");
-    healthy &= grid(&mut text, config, &setup);
+    match &setup.settings.grid {
+        Some(grid) => {
+            let _ = writeln!(
+                text,
+                "grid     {} {} g CO2e/kWh, {} ({}) {}",
+                grid.zone, grid.intensity.0, grid.provider, grid.tier, grid.source
+            );
+        }
+        None => {
+            let _ = writeln!(text, "grid     no zone");
+        }
+    }
+    if let Some(watch) = &setup.watch {
+        healthy &= providers(&mut text, config, watch);
+    }
     for note in &setup.settings.notes {
         let _ = writeln!(text, "note     {note}");
     }
     Diagnosis { text, healthy }
 }
 
-/// Where the node stands, why there, and who is asked about it; says whether they can be.
-fn grid(text: &mut String, config: &Config, setup: &Setup) -> bool {
-    let Some(grid) = &setup.settings.grid else {
-        let _ = writeln!(text, "grid     no zone");
-        return true;
-    };
-    let _ = writeln!(
-        text,
-        "grid     {} {} g CO2e/kWh, {} ({}) {}",
-        grid.zone, grid.intensity.0, grid.provider, grid.tier, grid.source
-    );
-    let Some(watch) = &setup.watch else {
-        return true;
-    };
+/// Who is asked about which zone, and why about that one; says whether they can be.
+fn providers(text: &mut String, config: &Config, watch: &Watch) -> bool {
     let zone = &watch.place.bundled.zone;
-    let why = match (&config.grid.zone, &config.grid.cloud) {
-        (None, Some(cloud)) => format!(
-            "where the bundled table has region {} of {}",
-            cloud.region, cloud.provider
-        ),
-        _ => "set by grid.zone".to_owned(),
-    };
     let _ = writeln!(
         text,
-        "  {:<10} {zone}: {why}; the number above stands in until a provider tells",
-        "zone"
+        "  {:<10} {zone}: {}; the number above stands in until a provider tells",
+        "zone",
+        why(config)
     );
     let mut healthy = true;
     for provider in &watch.providers {
@@ -89,6 +85,17 @@ fn grid(text: &mut String, config: &Config, setup: &Setup) -> bool {
         "try"
     );
     healthy
+}
+
+/// Why providers are asked about that zone.
+fn why(config: &Config) -> String {
+    match (&config.grid.zone, &config.grid.cloud) {
+        (None, Some(cloud)) => format!(
+            "where the bundled table has region {} of {}",
+            cloud.region, cloud.provider
+        ),
+        _ => "set by grid.zone".to_owned(),
+    }
 }
 
 /// What a provider would be asked. Nothing is sent: that is for `gramwatt grid --once`.

@@ -132,7 +132,7 @@ fn zone(region: &Region, at: Option<Moment>) -> Markup {
                 }
             }
             td role="cell" data-label="Provider" { (source(grid, at)) }
-            td role="cell" { (ahead(region.outlook.as_deref())) }
+            td role="cell" data-label="Outlook" { (ahead(region.outlook.as_deref())) }
         }
     }
 }
