@@ -1,8 +1,13 @@
 //! `gramwatt doctor`: what can and cannot be measured here, and how to mend it.
 
+use crate::clock;
 use crate::config::Config;
+use crate::file;
+use crate::grid::provider::Provider;
+use crate::grid::store;
+use crate::grid::zone::Told;
 use crate::sensor::{Finding, Presence, Sensor};
-use crate::setup::Setup;
+use crate::setup::{Setup, Watch};
 use crate::state::Store;
 use std::fmt::Write;
 use std::time::Duration;
@@ -49,10 +54,98 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
             let _ = writeln!(text, "grid     no zone");
         }
     }
+    if let Some(watch) = &setup.watch {
+        healthy &= providers(&mut text, config, watch);
+    }
     for note in &setup.settings.notes {
         let _ = writeln!(text, "note     {note}");
     }
     Diagnosis { text, healthy }
+}
+
+/// Who is asked about which zone, and why about that one; says whether they can be.
+fn providers(text: &mut String, config: &Config, watch: &Watch) -> bool {
+    let zone = &watch.place.bundled.zone;
+    let _ = writeln!(
+        text,
+        "  {:<10} {zone}: {}; the number above stands in until a provider tells",
+        "zone",
+        why(config)
+    );
+    let mut healthy = true;
+    for provider in &watch.providers {
+        let finding = asked(provider.as_ref(), zone);
+        healthy &= finding.state != Presence::Unreadable;
+        line(text, &finding);
+    }
+    let _ = writeln!(text, "  {:<10} {}", "cache", cache(config, watch));
+    let _ = writeln!(
+        text,
+        "  {:<10} gramwatt grid --once, with this configuration, asks them now and tells what each answers",
+        "try"
+    );
+    healthy
+}
+
+/// Why providers are asked about that zone.
+fn why(config: &Config) -> String {
+    match (&config.grid.zone, &config.grid.cloud) {
+        (None, Some(cloud)) => format!(
+            "where the bundled table has region {} of {}",
+            cloud.region, cloud.provider
+        ),
+        _ => "set by grid.zone".to_owned(),
+    }
+}
+
+/// What a provider would be asked. Nothing is sent: that is for `gramwatt grid --once`.
+fn asked(provider: &dyn Provider, zone: &str) -> Finding {
+    let finding = |state, detail: String, mend: &str| Finding {
+        subject: provider.name().into(),
+        state,
+        detail,
+        mend: mend.to_owned(),
+    };
+    if let Err(reason) = provider.requests(zone, clock::now().wall) {
+        let mend =
+            "give the zone in the provider's own terms, or take the provider out of grid.providers";
+        return finding(Presence::Unreadable, reason, mend);
+    }
+    let secret = provider.secret();
+    let unread = secret.and_then(|path| Some((path, file::read(path, SECRET).err()?)));
+    if let Some((path, error)) = unread {
+        let mend = "write the secret to that file, readable by gramwatt's user alone";
+        return finding(
+            Presence::Unreadable,
+            format!("{}: {error}", path.display()),
+            mend,
+        );
+    }
+    let signal = provider.signal().label();
+    let with = secret.map_or_else(String::new, |path| {
+        format!(", with the secret in {}", path.display())
+    });
+    finding(
+        Presence::Unasked,
+        format!("about the {signal} intensity of {zone}{with}"),
+        "",
+    )
+}
+
+/// Most of a file of a secret that is looked at.
+const SECRET: u64 = 64 << 10;
+
+/// Where what providers tell is kept over a restart, and whether there is anything.
+fn cache(config: &Config, watch: &Watch) -> String {
+    let store = store::Store::new(&config.books_directory());
+    let path = store.path().display();
+    let zone = &watch.place.bundled.zone;
+    let kept = store.load().remove(zone).unwrap_or_default();
+    if kept != Told::default() {
+        format!("{path}: has what was told of {zone} before")
+    } else {
+        format!("{path}: nothing of {zone} yet")
+    }
 }
 
 /// A finding, or what its sensor answers where nobody has asked it yet.

@@ -116,6 +116,9 @@ pub async fn run(
         kept,
         move |service, zone, at| desk.tell(service, zone, at),
     )?;
+    // The first page is of what was kept: before it there are no zones, as if this were no relay. An error
+    // is the service's end, and then there is no page to wait for.
+    let _ = latest.clone().changed().await;
     let (ask, mut asked) = mpsc::channel::<web::Reload>(4);
     let site = Site {
         settings: web::Settings::from(&config.web),

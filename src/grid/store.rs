@@ -57,6 +57,12 @@ impl Store {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What was kept of each zone; nothing where there is no file that can be understood.
     #[must_use]
     pub fn load(&self) -> BTreeMap<String, Told> {

@@ -1,8 +1,12 @@
-//! The status page: what the node draws, whether anything is wrong, and what it all rests on. HTML
+//! The status page: what the node draws, whether anything is wrong, and what it all rests on; of a relay, what
+//! it tells of its zones. HTML
 //! without script, and nothing is loaded from elsewhere.
 
 mod carbon;
 mod format;
+mod outlook;
+mod providers;
+mod relay;
 mod tables;
 mod verdict;
 
@@ -33,11 +37,13 @@ pub struct View<'a> {
 /// The page of that snapshot.
 #[must_use]
 pub fn render(snapshot: &Snapshot, view: View<'_>) -> String {
+    let is_relay = !snapshot.regions.is_empty();
     let power = snapshot.node.watts.and_then(format::watts);
-    let title = power.map_or_else(
-        || name(snapshot).to_owned(),
-        |p| format!("{} {} · {}", p.number, p.unit, name(snapshot)),
-    );
+    let title = match power {
+        _ if is_relay => relay::title(snapshot),
+        None => name(snapshot).to_owned(),
+        Some(p) => format!("{} {} · {}", p.number, p.unit, name(snapshot)),
+    };
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -56,18 +62,7 @@ pub fn render(snapshot: &Snapshot, view: View<'_>) -> String {
                 }
                 (header(snapshot, view.live))
                 main {
-                    (big_three(snapshot))
-                    (Verdict::of(snapshot).show())
-                    (verdict::mends(snapshot))
-                    (tables::devices(snapshot))
-                    div.pair {
-                        div {
-                            (tables::sensors(snapshot))
-                            (tables::overlapping(snapshot))
-                        }
-                        (carbon::section(snapshot))
-                    }
-                    (notes(snapshot))
+                    @if is_relay { (relay::body(snapshot, view)) } @else { (body(snapshot)) }
                 }
                 (footer(snapshot, view.telemetry_path))
             }
@@ -76,12 +71,35 @@ pub fn render(snapshot: &Snapshot, view: View<'_>) -> String {
     page.into_string()
 }
 
+/// A node's own: what it draws, whether that is so, and what it rests on.
+fn body(snapshot: &Snapshot) -> Markup {
+    html! {
+        (big_three(snapshot))
+        (Verdict::of(snapshot).show())
+        (verdict::mends(snapshot))
+        (tables::devices(snapshot))
+        div.pair {
+            div {
+                (tables::sensors(snapshot))
+                (tables::overlapping(snapshot))
+                (outlook::section(snapshot))
+            }
+            div {
+                (carbon::section(snapshot))
+                (providers::section(snapshot))
+            }
+        }
+        (notes(snapshot))
+    }
+}
+
 /// What the page is about: the machine by its name, where it has one.
 fn name(snapshot: &Snapshot) -> &str {
-    if snapshot.host.is_empty() {
-        return "Gramwatt";
+    match (&*snapshot.host, snapshot.regions.is_empty()) {
+        ("", true) => "Gramwatt",
+        ("", false) => "Gramwatt relay",
+        (host, _) => host,
     }
-    &snapshot.host
 }
 
 fn header(snapshot: &Snapshot, live: bool) -> Markup {
@@ -215,9 +233,13 @@ fn notes(snapshot: &Snapshot) -> Markup {
     }
 }
 
+/// Relative, so that a link holds behind a proxy that puts the page under a prefix.
+fn relative(path: &str) -> String {
+    format!("./{}", path.trim_start_matches('/'))
+}
+
 fn footer(snapshot: &Snapshot, telemetry_path: &str) -> Markup {
-    // Relative, so that the links hold behind a proxy that puts the page under a prefix.
-    let metrics = format!("./{}", telemetry_path.trim_start_matches('/'));
+    let metrics = relative(telemetry_path);
     html! {
         footer {
             nav aria-label="Pages" {

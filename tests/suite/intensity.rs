@@ -267,6 +267,16 @@ fn a_relay_asks_once_for_all_and_its_nodes_outlive_it() {
         "{page}"
     );
     assert!(!page.contains(TOKEN));
+    let people = relay.get("/").body;
+    assert!(
+        people.contains("Relay of 2 zones") && people.contains("href=\"./v1/intensity?zone=DE\""),
+        "{people}"
+    );
+    let (_, people) = people.split_once("<body>").unwrap();
+    assert!(
+        !people.contains("evice") && !people.contains(TOKEN),
+        "{people}"
+    );
     // The sheet, its mark, and what is not there.
     let sheet = until("the history too", || {
         let answer = relay.get("/v1/intensity?zone=FR");
@@ -355,4 +365,49 @@ fn what_providers_answer_is_told_as_a_table() {
         table.contains("mend: ") && !table.contains(TOKEN),
         "{table}"
     );
+}
+
+#[test]
+fn the_doctor_tells_who_is_asked_about_which_zone_and_asks_nobody() {
+    let replica = Replica::new(this_hour(50.0));
+    let site = Site::new("");
+    let token = site.folder.path().join("token").display().to_string();
+    let told = |place: &str, token: &str| {
+        let provider = format!(
+            "{{type: electricity-maps, token_file: {token}, base_url: \"http://{}\"}}",
+            replica.address
+        );
+        let config = format!("grid: {{{place}, providers: [{provider}]}}");
+        fs::write(site.config(), config).unwrap();
+        let mut arguments = site.arguments();
+        arguments.push("doctor".to_owned());
+        let output = run(arguments);
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (_, text) = told("zone: DE", &token);
+    for line in [
+        "zone       DE: set by grid.zone",
+        "not asked  electricity-maps: about the average intensity of DE",
+        "intensity.json: nothing of DE yet",
+        "gramwatt grid --once",
+    ] {
+        assert!(text.contains(line), "no {line}: {text}");
+    }
+    assert!(!text.contains(TOKEN));
+    let (_, text) = told("cloud: {provider: aws, region: eu-central-1}", &token);
+    assert!(
+        text.contains("DE: where the bundled table has region eu-central-1 of aws"),
+        "{text}"
+    );
+    let (code, text) = told("zone: DE", "/nowhere/token");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("UNREADABLE electricity-maps: /nowhere/token: ")
+            && text.contains("mend: write the secret to that file"),
+        "{text}"
+    );
+    assert_eq!(replica.asked().len(), 0);
 }

@@ -1,8 +1,8 @@
 //! What the grams rest on: intensity with its provenance, PUE, and what else the books say of them.
 
-use super::format::{factor, grams, joules, or_unknown, percent, text_or_unknown};
+use super::format::{self, factor, grams, joules, or_unknown, percent, text_or_unknown};
+use crate::clock::Moment;
 use crate::snapshot::{Grid, Node, Pue, Snapshot};
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 /// Intensity, PUE and the books' own account.
@@ -13,7 +13,7 @@ pub fn section(snapshot: &Snapshot) -> Markup {
             h2 #carbon { "Carbon" }
             dl.facts {
                 @match &snapshot.grid {
-                    Some(grid) => (intensity(grid)),
+                    Some(grid) => (intensity(grid, snapshot.at)),
                     None => {
                         dt { "Intensity" }
                         dd {
@@ -23,6 +23,7 @@ pub fn section(snapshot: &Snapshot) -> Markup {
                         }
                     }
                 }
+                @if let Some(marginal) = &snapshot.marginal { (next_kwh(marginal, snapshot.at)) }
                 (pue(&snapshot.pue))
                 (books(&snapshot.node, snapshot.grid.is_some()))
             }
@@ -30,29 +31,30 @@ pub fn section(snapshot: &Snapshot) -> Markup {
     }
 }
 
-fn intensity(grid: &Grid) -> Markup {
-    let day = grid.valid.and_then(day);
+fn intensity(grid: &Grid, at: Option<Moment>) -> Markup {
     let cloud = [grid.cloud_provider.as_str(), &grid.cloud_region].join(" ");
+    // What a provider tells has a moment, and no edition.
+    let is_published = grid.tier == "static";
     html! {
         dt { "Zone" }
         dd { strong { (grid.zone) } @if !grid.name.is_empty() { " " (grid.name) } }
         @if !cloud.trim().is_empty() { dt { "Cloud" } dd { (cloud) } }
         dt { "Intensity" }
-        dd {
-            strong { (factor(grid.intensity.0)) "\u{a0}g\u{a0}CO₂e/kWh" }
-            ", " (grid.signal)
-            @if !grid.scope.is_empty() { ", " (grid.scope) }
-        }
+        dd { (amount(grid)) }
         dt { "Provider" }
         dd { (text_or_unknown(&grid.provider)) ", " (grid.tier) " (" (tier(grid.tier)) ")" }
         dt { "Estimated" }
         dd { @if grid.estimated { "yes, by the provider's own account" } @else { "no" } }
-        dt { "Vintage" }
-        dd { (text_or_unknown(&grid.vintage)) }
+        @if is_published {
+            dt { "Vintage" }
+            dd { (text_or_unknown(&grid.vintage)) }
+        }
         dt { "Valid for" }
-        dd { (text_or_unknown(&day.unwrap_or_default())) }
-        dt { "Source" }
-        dd { (text_or_unknown(&grid.source)) }
+        dd { (valid(grid, at)) }
+        @if is_published {
+            dt { "Source" }
+            dd { (text_or_unknown(&grid.source)) }
+        }
         @if let Some(market) = grid.market {
             dt { "Contract" }
             dd { (factor(market.0)) "\u{a0}g\u{a0}CO₂e/kWh, market-based" }
@@ -60,19 +62,50 @@ fn intensity(grid: &Grid) -> Markup {
     }
 }
 
-fn tier(tier: &str) -> &'static str {
+/// How much, and what that counts.
+fn amount(grid: &Grid) -> Markup {
+    html! {
+        strong { (factor(grid.intensity.0)) "\u{a0}g\u{a0}CO₂e/kWh" }
+        ", " (grid.signal)
+        @if !grid.scope.is_empty() { ", " (grid.scope) }
+    }
+}
+
+/// The moment that a value is for, and how long ago that is.
+pub fn valid(grid: &Grid, at: Option<Moment>) -> Markup {
+    let moment = grid.valid.and_then(format::unix);
+    html! {
+        @match moment {
+            None => (text_or_unknown("")),
+            Some(moment) => {
+                time datetime=(moment.strftime("%Y-%m-%dT%H:%MZ")) { (moment.strftime("%Y-%m-%d %H:%M UTC")) }
+                @if let Some(age) = format::ago(at, moment) { " (" (age) ")" }
+            }
+        }
+    }
+}
+
+/// The marginal intensity: what it is, and what it is not for.
+fn next_kwh(grid: &Grid, at: Option<Moment>) -> Markup {
+    html! {
+        dt { "Marginal" }
+        dd {
+            (amount(grid)) ", by " (text_or_unknown(&grid.provider)) ", " (grid.tier)
+            @if grid.estimated { ", estimated" }
+            ", for " (valid(grid, at)) ". "
+            strong { "For decisions: grams use the average." }
+        }
+    }
+}
+
+/// What a tier means, for people.
+pub fn tier(tier: &str) -> &'static str {
     match tier {
         "live" => "the intensity of the moment",
         "cached" => "the last that was had",
         "forecast" => "foretold for this moment",
         _ => "a fixed number, not the intensity of the moment",
     }
-}
-
-fn day(unix_seconds: f64) -> Option<String> {
-    let since = jiff::SignedDuration::try_from_secs_f64(unix_seconds).ok()?;
-    let moment = Timestamp::from_duration(since).ok()?;
-    Some(moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 fn pue(pue: &Pue) -> Markup {

@@ -1,7 +1,8 @@
 //! Quantities as people read them: three significant digits and the unit that fits.
 
 use crate::clock::Moment;
-use crate::units::{Grams, GramsPerSecond, Joules, Watts};
+use crate::units::{Grams, GramsPerKwh, GramsPerSecond, Joules, Watts};
+use jiff::Timestamp;
 use maud::{Markup, Render, html};
 use std::time::Duration;
 
@@ -180,6 +181,45 @@ pub fn wall(moment: Moment) -> Markup {
     html! { time datetime=(machine) { (people) } }
 }
 
+/// A moment to the minute with its day of the week, in UTC.
+#[must_use]
+pub fn minute(moment: Timestamp) -> Markup {
+    let machine = moment.strftime("%Y-%m-%dT%H:%MZ").to_string();
+    let people = moment.strftime("%a %-d %b %H:%M UTC").to_string();
+    html! { time datetime=(machine) { (people) } }
+}
+
+/// Unix seconds as a moment; `None` for what is no such number.
+#[must_use]
+pub fn unix(seconds: f64) -> Option<Timestamp> {
+    let since = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+    Timestamp::from_duration(since).ok()
+}
+
+/// How long before the page a moment was, or that it is yet to come.
+#[must_use]
+pub fn ago(page: Option<Moment>, moment: Timestamp) -> Option<String> {
+    let age = page?.wall.duration_since(moment);
+    let seconds = age.unsigned_abs();
+    Some(match (age.is_negative(), age.as_hours()) {
+        (true, _) => format!("in {}", span(seconds)),
+        // The middle of a bundled year is not a matter of hours.
+        (false, 72..) => format!("{}\u{a0}days ago", age.as_hours() / 24),
+        (false, _) => format!("{} ago", span(seconds)),
+    })
+}
+
+/// An intensity as a provider tells it, to a tenth where it is small.
+#[must_use]
+pub fn intensity(intensity: GramsPerKwh) -> String {
+    let grams = intensity.0;
+    if grams.abs() < 99.95 {
+        factor((grams * 10.0).round() / 10.0)
+    } else {
+        format!("{grams:.0}")
+    }
+}
+
 /// "1 sensor", "2 sensors".
 #[must_use]
 pub fn count(number: usize, one: &str) -> String {
@@ -242,6 +282,25 @@ mod tests {
             [0.0, 0.001, 0.5, 0.999, 1.0].map(shown),
             ["0 %", "<1 %", "50 %", ">99 %", "100 %"]
         );
+    }
+
+    #[test]
+    fn an_age_is_in_words_that_fit() {
+        let page = "2026-01-05T12:00:00Z".parse().unwrap();
+        let page = Moment {
+            awake: Duration::ZERO,
+            boot: Duration::ZERO,
+            wall: page,
+        };
+        let shown = |moment: &str| {
+            let age = ago(Some(page), moment.parse().unwrap());
+            age.unwrap().replace('\u{a0}', " ")
+        };
+        assert_eq!(shown("2026-01-05T09:58:00Z"), "2 h 2 min ago");
+        assert_eq!(shown("2026-01-05T13:30:00Z"), "in 1 h 30 min");
+        assert_eq!(shown("2025-01-05T12:00:00Z"), "365 days ago");
+        assert_eq!(ago(None, Timestamp::UNIX_EPOCH), None);
+        assert_eq!(unix(f64::NAN), None);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use crate::snapshot::{Device, Domain, Grid, Meter, Node, Pue, SensorHealth, Trou
 use crate::units::{Grams, GramsPerKwh, Joules};
 use std::sync::Arc;
 
+mod grid;
+
 const VIEW: View<'static> = View {
     telemetry_path: "/metrics",
     live: false,

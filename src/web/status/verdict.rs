@@ -1,6 +1,7 @@
 //! "Is anything wrong?" in one sentence, and the list of what to mend.
 
 use super::format::count;
+use super::providers;
 use crate::ledger::Method;
 use crate::sensor::Kind;
 use crate::snapshot::{Device, SensorHealth, Snapshot, Trouble};
@@ -127,6 +128,11 @@ fn wrong(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.devices.is_empty() {
         wrong.push("no device can be read or modelled".into());
     }
+    if let Some(ill) = providers::failing(&snapshot.providers) {
+        wrong.push(ill);
+        let fixed = snapshot.grid.iter().filter(|grid| grid.tier == "static");
+        wrong.extend(fixed.map(|grid| format!("a fixed number stands in for {}", grid.zone)));
+    }
     wrong
 }
 
@@ -145,6 +151,9 @@ fn limits(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.grid.is_none() {
         limits.push("CO₂e is unknown until a grid zone is set".into());
     }
+    if let Some(grid) = &snapshot.grid {
+        limits.extend(providers::stand_in(&snapshot.providers, grid));
+    }
     let other = snapshot.devices.iter().any(|d| d.kind == Kind::Other);
     if other && snapshot.node.meter.is_none() {
         limits.push("the meter that set the total is no longer in force".into());
@@ -162,8 +171,9 @@ pub fn mends(snapshot: &Snapshot) -> Markup {
     let lost = lost(snapshot);
     let none = snapshot.ready && snapshot.devices.is_empty();
     let short = snapshot.node.meter_short;
+    let deaf = snapshot.providers.iter().any(|p| p.trouble.is_some());
     html! {
-        @if !ill.is_empty() || !lost.is_empty() || none || short > 0 {
+        @if !ill.is_empty() || !lost.is_empty() || none || short > 0 || deaf {
             section #mend aria-labelledby="mend-title" {
                 h2 #mend-title { "What to do" }
                 ul.mend {
@@ -194,6 +204,7 @@ pub fn mends(snapshot: &Snapshot) -> Markup {
                                 " for the sum of devices." }
                         }
                     }
+                    (providers::mends(&snapshot.providers))
                 }
             }
         }
