@@ -15,9 +15,11 @@ use std::time::Duration;
 
 pub(crate) mod explain;
 mod meter;
+mod place;
 mod reference;
 
 pub use meter::Meter;
+pub use place::{Cloud, Metadata};
 pub use reference::reference;
 
 /// Everything the program can be told.
@@ -92,7 +94,7 @@ impl TryFrom<f64> for Pue {
 pub struct Grid {
     /// Zone whose bundled yearly average is used: a country (`DE`) or a part of one (`US-CA`, `SE-SE3`).
     pub zone: Option<String>,
-    /// Cloud region, which gives the zone and the PUE.
+    /// Cloud region, which gives the zone and the PUE: `{provider, region}`, or `auto`.
     pub cloud: Option<Cloud>,
     /// Average intensity in g CO2e/kWh, 0 to 2000; goes before `zone` and `cloud`.
     pub intensity: Option<Intensity>,
@@ -147,16 +149,6 @@ impl From<MaxAge> for String {
 fn span(text: &str) -> Option<Duration> {
     let span: SignedDuration = text.parse().ok()?;
     Duration::try_from(span).ok()
-}
-
-/// `grid.cloud`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cloud {
-    /// `aws`, `gcp`, `azure`, ...
-    pub provider: String,
-    /// The provider's name of the region, such as `eu-central-1`.
-    pub region: String,
 }
 
 /// `grid.market`.

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::sensor::{Finding, Presence, Sensor};
 use crate::setup::Setup;
+use crate::snapshot::Grid;
 use crate::state::Store;
 use std::fmt::Write;
 use std::time::Duration;
@@ -44,6 +45,9 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
                 "grid     {} {} g CO2e/kWh, {} ({}) {}",
                 grid.zone, grid.intensity.0, grid.provider, grid.tier, grid.source
             );
+            if !grid.why.is_empty() {
+                let _ = writeln!(text, "place    {}", place(grid));
+            }
         }
         None => {
             let _ = writeln!(text, "grid     no zone");
@@ -53,6 +57,21 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
         let _ = writeln!(text, "note     {note}");
     }
     Diagnosis { text, healthy }
+}
+
+/// Where the node stands, and why that is known.
+fn place(grid: &Grid) -> String {
+    let Grid {
+        zone,
+        cloud_provider,
+        cloud_region,
+        why,
+        ..
+    } = grid;
+    match cloud_region.as_str() {
+        "" => format!("{zone}: {why}"),
+        _ => format!("{zone}, {cloud_provider} {cloud_region}: {why}"),
+    }
 }
 
 /// A finding, or what its sensor answers where nobody has asked it yet.

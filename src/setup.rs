@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::engine::{Seat, Settings};
 use crate::grid::provider::Provider;
-use crate::grid::{self, service};
+use crate::grid::{self, Look, service};
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,19 @@ impl Setup {
     /// # Errors
     /// An unknown zone or cloud region, or a provider that cannot be asked.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let place = grid::place(config)?;
+        Self::as_far_as(Look::Here, config)
+    }
+
+    /// Looks for what is wrong with a configuration, which may be for other machines.
+    ///
+    /// # Errors
+    /// As [`Setup::new`].
+    pub fn check(config: &Config) -> Result<(), String> {
+        Self::as_far_as(Look::Paper, config).map(drop)
+    }
+
+    fn as_far_as(look: Look, config: &Config) -> Result<Self, String> {
+        let place = grid::place(config, look)?;
         let watch = watch(config, &place)?;
         let mut setup = Self {
             settings: Settings {
@@ -41,7 +53,7 @@ impl Setup {
                 pue: place.pue,
                 meter: (&config.node.meter).into(),
                 making: config.embodied.clone(),
-                host: host(config),
+                host: config.host(),
                 demo: config.demo,
             },
             seats: Vec::new(),
@@ -53,7 +65,7 @@ impl Setup {
         let roots = Roots {
             sys: config.path.sysfs.clone(),
             proc: config.path.procfs.clone(),
-            node: host(config),
+            node: config.host(),
         };
         for (rank, family) in FAMILIES.iter().enumerate() {
             setup.discover(rank, family, &roots, config);
@@ -96,6 +108,9 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
         return Ok(None);
     }
     let bundled = place.grid.clone().filter(|grid| grid.zone != grid::CUSTOM);
+    if bundled.is_none() && !place.lost.is_empty() {
+        return Ok(None);
+    }
     let bundled = bundled.ok_or(
         "grid.providers: set grid.zone (such as DE or US-CA) or grid.cloud: providers are asked about a zone",
     )?;
@@ -108,15 +123,6 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
     }))
 }
 
-/// The machine's name: the operator's, or the kernel's.
-fn host(config: &Config) -> Arc<str> {
-    if let Some(name) = &config.node.name {
-        return name.as_str().into();
-    }
-    let name = std::fs::read_to_string(config.path.procfs.join("sys/kernel/hostname"));
-    name.unwrap_or_default().trim().into()
-}
-
 /// What the operator should know of this configuration, in words.
 fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
     let mut notes: Vec<Arc<str>> = Vec::new();
@@ -126,6 +132,7 @@ fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
         );
     }
     match &place.grid {
+        _ if !place.lost.is_empty() => notes.push(place.lost.as_str().into()),
         None => notes.push(
             "No grid zone is set, so there are no CO2e figures: set grid.zone (such as DE or US-CA), \
              grid.cloud or grid.intensity."

@@ -194,6 +194,8 @@ pub struct Grid {
     pub cloud_provider: String,
     /// Its region.
     pub cloud_region: String,
+    /// How the place is known, for people; empty where only a number was given.
+    pub why: String,
     /// Contract factor for market-based accounting.
     pub market: Option<GramsPerKwh>,
 }

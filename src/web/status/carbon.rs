@@ -37,6 +37,7 @@ fn intensity(grid: &Grid) -> Markup {
         dt { "Zone" }
         dd { strong { (grid.zone) } @if !grid.name.is_empty() { " " (grid.name) } }
         @if !cloud.trim().is_empty() { dt { "Cloud" } dd { (cloud) } }
+        @if !grid.why.is_empty() { dt { "Known by" } dd { (grid.why) } }
         dt { "Intensity" }
         dd {
             strong { (factor(grid.intensity.0)) "\u{a0}g\u{a0}CO₂e/kWh" }

@@ -1,0 +1,321 @@
+//! Where the node stands, as the whole program finds it out: replicas of the clouds' metadata services.
+
+use crate::moving::Machine;
+use crate::program::{Program, gramwatt, run};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// What a replica answers: status line with further headers, and body.
+type Page = (&'static str, String);
+type Answers = Arc<Mutex<Box<dyn Fn(&str) -> Page + Send>>>;
+
+/// A replica of a service, which answers by a request's head.
+#[derive(Clone)]
+struct Replica {
+    address: SocketAddr,
+    answer: Answers,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Replica {
+    fn new(answer: impl Fn(&str) -> Page + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let replica = Self {
+            address: listener.local_addr().unwrap(),
+            answer: Arc::new(Mutex::new(Box::new(answer))),
+            asked: Arc::default(),
+        };
+        let served = replica.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let served = served.clone();
+                thread::spawn(move || served.serve(&stream));
+            }
+        });
+        replica
+    }
+
+    fn serve(&self, stream: &TcpStream) {
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        let head = head.join("\n");
+        self.asked.lock().unwrap().push(head.clone());
+        let (status, body) = (self.answer.lock().unwrap())(&head);
+        let mut to = stream;
+        // A client that has seen enough hangs up.
+        let _ = write!(
+            to,
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+    }
+
+    fn change(&self, answer: impl Fn(&str) -> Page + Send + 'static) {
+        *self.answer.lock().unwrap() = Box::new(answer);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn has(head: &str, header: &str) -> bool {
+    head.lines().any(|line| line.eq_ignore_ascii_case(header))
+}
+
+const TOKEN: &str = "AQAEALFmMDA-s3cret==";
+
+/// AWS' service, version 2 alone, on a machine in this availability zone.
+fn aws(region: &'static str, zone: &'static str) -> impl Fn(&str) -> Page + Send {
+    move |head| {
+        if head.starts_with("PUT /latest/api/token ") {
+            if head
+                .to_lowercase()
+                .contains("x-aws-ec2-metadata-token-ttl-seconds: ")
+            {
+                return ("200 OK", TOKEN.to_owned());
+            }
+            return ("400 Bad Request", String::new());
+        }
+        if !has(head, &format!("X-aws-ec2-metadata-token: {TOKEN}")) {
+            return ("401 Unauthorized", String::new());
+        }
+        match head.split(' ').nth(1) {
+            Some("/latest/meta-data/placement/region") => ("200 OK", region.to_owned()),
+            Some("/latest/meta-data/placement/availability-zone") => ("200 OK", zone.to_owned()),
+            _ => ("404 Not Found", String::new()),
+        }
+    }
+}
+
+fn gcp(head: &str) -> Page {
+    let known = head.starts_with("GET /computeMetadata/v1/instance/zone ");
+    if !known || !has(head, "Metadata-Flavor: Google") {
+        return ("403 Forbidden", String::new());
+    }
+    let zone = "projects/123456789/zones/europe-west3-a";
+    ("200 OK\r\nMetadata-Flavor: Google", zone.to_owned())
+}
+
+fn azure(head: &str) -> Page {
+    let path = "GET /metadata/instance/compute/location?api-version=2021-02-01&format=text ";
+    if !head.starts_with(path) || !has(head, "Metadata: true") {
+        return ("400 Bad Request", "{\"error\": \"Bad request\"}".to_owned());
+    }
+    ("200 OK", "westeurope".to_owned())
+}
+
+/// A machine whose firmware says this, with its flags.
+fn machine(tags: &[(&str, &str)], config: &str) -> (Machine, Vec<String>) {
+    let machine = Machine::two_packages();
+    for (name, text) in tags {
+        machine.write(&format!("sys/class/dmi/id/{name}"), format!("{text}\n"));
+    }
+    let file = machine.write("gramwatt.yml", config);
+    let flags = machine.with(&[&format!("--config.file={}", file.display())]);
+    (machine, flags)
+}
+
+fn auto(cloud: &str, replica: &Replica) -> String {
+    let address = replica.address;
+    format!("grid: {{cloud: {{provider: auto, metadata: {{{cloud}: \"http://{address}\"}}}}}}\n")
+}
+
+fn node_info(program: &Program) -> String {
+    let page = program.get("/metrics").body;
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("gramwatt_node_info"));
+    line.unwrap_or_default().to_owned()
+}
+
+fn doctor(flags: &[String]) -> String {
+    let mut arguments = flags.to_vec();
+    arguments.push("doctor".to_owned());
+    String::from_utf8(run(arguments).stdout).unwrap()
+}
+
+const EC2: (&str, &str) = ("sys_vendor", "Amazon EC2");
+const GCE: (&str, &str) = ("product_name", "Google Compute Engine");
+const AZURE: (&str, &str) = ("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77");
+
+#[test]
+fn a_machine_of_a_cloud_asks_it_where_it_is() {
+    let cases = [
+        (
+            "aws",
+            EC2,
+            Replica::new(aws("eu-central-1", "eu-central-1b")),
+            "eu-central-1",
+            "DE",
+        ),
+        ("gcp", GCE, Replica::new(gcp), "europe-west3", "DE"),
+        ("azure", AZURE, Replica::new(azure), "westeurope", "NL"),
+    ];
+    for (cloud, tag, replica, region, zone) in cases {
+        let (_machine, flags) = machine(&[tag], &auto(cloud, &replica));
+        let mut command = gramwatt(["--web.listen-address=127.0.0.1:0"]);
+        // A proxy is not asked: nothing listens there.
+        for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "HTTPS_PROXY"] {
+            command.env(name, "http://127.0.0.1:1");
+        }
+        command.args(&flags);
+        let program = Program::spawn(command);
+        let told = node_info(&program);
+        for label in [
+            format!("grid_zone=\"{zone}\""),
+            format!("provider=\"{cloud}\""),
+            format!("cloud_region=\"{region}\""),
+        ] {
+            assert!(
+                told.contains(&label),
+                "{label}: {told} {}",
+                program.log.text()
+            );
+        }
+        // Once to start, once for a reload, and no more.
+        let once = replica.asked().len();
+        assert!(
+            once == 1 || (cloud == "aws" && once == 3),
+            "{:?}",
+            replica.asked()
+        );
+        assert_eq!(program.reload().status, 200);
+        assert_eq!(replica.asked().len(), 2 * once);
+        let page = program.get("/").body;
+        let why = "metadata service says";
+        assert!(page.contains(why), "{page}");
+        let said = doctor(&flags);
+        assert!(
+            said.contains(&format!("place    {zone}, {cloud} {region}: ")) && said.contains(why),
+            "{said}"
+        );
+        for text in [page, said, program.log.text(), program.get("/metrics").body] {
+            assert!(!text.contains(TOKEN), "{text}");
+        }
+    }
+}
+
+#[test]
+fn where_no_cloud_tells_there_are_no_grams_and_a_reason() {
+    let replica = Replica::new(|_| ("200 OK", "<html>log in</html>".to_owned()));
+    // Another maker's machine asks nobody, and neither does one without such tables.
+    for tags in [
+        &[
+            ("sys_vendor", "Dell Inc."),
+            ("product_name", "PowerEdge R750"),
+        ][..],
+        &[],
+    ] {
+        let (_machine, flags) = machine(tags, &auto("aws", &replica));
+        let program = Program::start(&flags);
+        assert!(!node_info(&program).contains("grid_zone"));
+        assert_eq!(
+            program.metrics().find("gramwatt_node_co2e_grams_total"),
+            None
+        );
+        assert!(
+            program.log.text().contains("no cloud was asked"),
+            "{}",
+            program.log.text()
+        );
+    }
+    assert_eq!(replica.asked(), [""; 0]);
+    // A service that answers with something else, that says no, and a place that is not in its region.
+    let (_machine, flags) = machine(&[EC2], &auto("aws", &replica));
+    for (tell, words) in [
+        (None, "the token is none"),
+        (Some(aws("us-west-2", "us-west-2-lax-1a")), "elsewhere"),
+        (Some(aws("moon-1", "moon-1a")), "unknown region \"moon-1\""),
+    ] {
+        if let Some(tell) = tell {
+            replica.change(tell);
+        }
+        let said = doctor(&flags);
+        assert!(
+            said.contains("grid     no zone") && said.contains(words),
+            "{words}: {said}"
+        );
+    }
+    replica.change(|_| ("403 Forbidden", String::new()));
+    let program = Program::start(&flags);
+    assert!(
+        program.log.text().contains("hop limit"),
+        "{}",
+        program.log.text()
+    );
+    assert_eq!(
+        program.metrics().find("gramwatt_node_co2e_grams_total"),
+        None
+    );
+    // What was not to be had at the start is had by a reload.
+    replica.change(aws("eu-west-3", "eu-west-3c"));
+    assert_eq!(program.reload().status, 200);
+    crate::program::until("the region", || {
+        node_info(&program)
+            .contains("cloud_region=\"eu-west-3\"")
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_service_that_never_answers_holds_up_the_start_for_two_seconds() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let config = format!(
+        "grid: {{cloud: {{provider: auto, metadata: {{aws: \"http://{address}\"}}}}, providers: [{{type: \
+         energy-charts}}]}}\n"
+    );
+    let (_machine, flags) = machine(&[EC2], &config);
+    let start = std::time::Instant::now();
+    let said = doctor(&flags);
+    assert!(said.contains("no answer in time"), "{said}");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+fn check(file: &Path) -> (Option<i32>, String) {
+    let output = run(["check-config", &file.display().to_string()]);
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn a_configuration_is_checked_without_asking_anybody() {
+    let machine = Machine::bare();
+    for (text, words) in [
+        ("grid: {cloud: auto}", None),
+        ("grid: {cloud: {provider: auto}}", None),
+        ("grid: {cloud: aws}", Some("`auto`")),
+        ("grid: {cloud: {provider: aws}}", Some("region is missing")),
+        (
+            "grid: {cloud: {provider: auto, region: eu-central-1}}",
+            Some("leave region out"),
+        ),
+        (
+            "grid: {cloud: {provider: aws, reigon: x}}",
+            Some("did you mean `region`"),
+        ),
+        (
+            "grid: {cloud: {provider: auto, metadata: {aws: 'ftp://x'}}}",
+            Some("http://"),
+        ),
+        (
+            "grid: {cloud: auto, zone: DE}",
+            Some("zone or cloud, not both"),
+        ),
+    ] {
+        let (code, error) = check(&machine.write("gramwatt.yml", text));
+        match words {
+            None => assert_eq!(code, Some(0), "{text}: {error}"),
+            Some(words) => {
+                assert_eq!(code, Some(2), "{text}");
+                assert!(error.contains(words), "{text}: {error}");
+            }
+        }
+    }
+}
