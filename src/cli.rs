@@ -284,6 +284,7 @@ impl Flags {
         if self.zone.is_some() {
             config.grid.zone.clone_from(&self.zone);
             config.grid.cloud = None;
+            config.grid.zone_map = None;
             config.grid.intensity = None;
         }
         put(&self.intensity.map(Some), &mut config.grid.intensity);

@@ -19,7 +19,7 @@ mod place;
 mod reference;
 
 pub use meter::Meter;
-pub use place::{Cloud, Metadata};
+pub use place::{Cloud, Label, Metadata, ZoneMap};
 pub use reference::reference;
 
 /// Everything the program can be told.
@@ -88,7 +88,7 @@ impl TryFrom<f64> for Pue {
     }
 }
 
-/// `grid`: with none of `intensity`, `zone` and `cloud` there are no grams.
+/// `grid`: with none of `intensity`, `zone`, `zone_map` and `cloud` there are no grams.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grid {
@@ -96,6 +96,8 @@ pub struct Grid {
     pub zone: Option<String>,
     /// Cloud region, which gives the zone and the PUE: `{provider, region}`, or `auto`.
     pub cloud: Option<Cloud>,
+    /// Zones of machines at several sites, by label or name, in place of `zone`.
+    pub zone_map: Option<ZoneMap>,
     /// Average intensity in g CO2e/kWh, 0 to 2000; goes before `zone` and `cloud`.
     pub intensity: Option<Intensity>,
     /// What the site's contracts say, for market-based accounting.
@@ -453,6 +455,17 @@ impl Config {
         }
         if self.grid.zone.is_some() && self.grid.cloud.is_some() {
             return wrong("grid: give zone or cloud, not both: a cloud region has a zone".into());
+        }
+        let grid = &self.grid;
+        if let Some(map) = &grid.zone_map {
+            if grid.zone.is_some() || grid.cloud.is_some() {
+                return wrong("grid: give zone_map, or zone or cloud, not both".into());
+            }
+            if map.map.is_empty() {
+                return wrong(
+                    "grid.zone_map: give map: {LABEL: ZONE}, such as {site-a: DE}".into(),
+                );
+            }
         }
         Ok(self)
     }

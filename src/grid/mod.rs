@@ -15,7 +15,7 @@ pub mod store;
 pub mod zone;
 
 use crate::carbon::Factor;
-use crate::config::{Cloud, Config};
+use crate::config::{Cloud, Config, Label, ZoneMap};
 use crate::data::{self, Zone};
 use crate::snapshot::{Grid, Pue};
 use provider::Provider;
@@ -67,7 +67,16 @@ pub fn place(config: &Config, look: Look) -> Result<Place, String> {
             let (grid, pue) = of_cloud(&cloud.provider, region)?;
             (Some(because(grid, "grid.cloud in the configuration")), pue)
         }
-        (None, None) => (None, None),
+        (None, None) => match &wanted.zone_map {
+            Some(map) => {
+                let zone = mapped(config, map, look)?;
+                if zone.is_none() {
+                    lost = "grid.zone_map: this machine was not looked up".to_owned();
+                }
+                (zone, None)
+            }
+            None => (None, None),
+        },
     };
     let mut grid = match wanted.intensity {
         Some(intensity) => Some(Grid {
@@ -119,6 +128,23 @@ fn because(grid: Grid, why: impl Into<String>) -> Grid {
         why: why.into(),
         ..grid
     }
+}
+
+/// The zone of this machine among those of several sites. All of them are looked at, so that a slip does
+/// not wait for the machine that it is about.
+fn mapped(config: &Config, map: &ZoneMap, look: Look) -> Result<Option<Grid>, String> {
+    for (label, code) in &map.map {
+        known_zone(&format!("grid.zone_map.map.{label}"), code)?;
+    }
+    if look == Look::Paper {
+        return Ok(None);
+    }
+    let label = map.label(&config.host())?;
+    let (key, code) = map.zone(&label)?;
+    let zone = of_zone(&known_zone("grid.zone_map", code)?);
+    let Label { text, from } = &label;
+    let why = format!("grid.zone_map in the configuration: {text} (from {from}) fits {key}");
+    Ok(Some(because(zone, why)))
 }
 
 /// What the cloud itself says of the place.

@@ -319,3 +319,74 @@ fn a_configuration_is_checked_without_asking_anybody() {
         }
     }
 }
+
+/// The program with a label in its environment, or none.
+fn labelled(flags: &[String], label: Option<&str>) -> (Option<i32>, String) {
+    let mut command = gramwatt(flags);
+    command.arg("doctor").env_remove("GRAMWATT_ZONE_LABEL");
+    if let Some(label) = label {
+        command.env("GRAMWATT_ZONE_LABEL", label);
+    }
+    let output = command.output().unwrap();
+    let all = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(all).unwrap())
+}
+
+#[test]
+fn machines_of_several_sites_have_one_configuration() {
+    let map = "map: {'gpu-*': DE, site-b: FR, login1: SE}";
+    let (machine, flags) = machine(&[], &format!("grid: {{zone_map: {{{map}}}}}\n"));
+    for (host, label, told) in [
+        (
+            "gpu-17",
+            None,
+            "place    DE: grid.zone_map in the configuration: gpu-17 (from the machine's name) fits gpu-*",
+        ),
+        ("login1\n", None, "place    SE: "),
+        (
+            "login1",
+            Some("site-b"),
+            "place    FR: grid.zone_map in the configuration: site-b (from GRAMWATT_ZONE_LABEL)",
+        ),
+        ("gpu-17", Some(" "), "place    DE: "),
+    ] {
+        machine.write("proc/sys/kernel/hostname", host);
+        let (_, said) = labelled(&flags, label);
+        assert!(said.contains(told), "{host} {label:?}: {said}");
+    }
+    // One that is not there is refused, with those that are.
+    let (code, said) = labelled(&flags, Some("site-c"));
+    assert_eq!(code, Some(2), "{said}");
+    let words =
+        "nothing there fits \"site-c\" (from GRAMWATT_ZONE_LABEL); it has: gpu-*, login1, site-b";
+    assert!(said.contains(words), "{said}");
+    // A file goes before both, and is read anew by a reload.
+    let label = machine.write("label", "site-b\n");
+    let text = format!(
+        "grid: {{zone_map: {{label_file: {}, {map}}}}}\n",
+        label.display()
+    );
+    machine.write("gramwatt.yml", text);
+    let program = Program::start(&flags);
+    assert!(node_info(&program).contains("grid_zone=\"FR\""));
+    machine.write("label", "gpu-1");
+    assert_eq!(program.reload().status, 200);
+    crate::program::until("the other zone", || {
+        node_info(&program)
+            .contains("grid_zone=\"DE\"")
+            .then_some(())
+    });
+    machine.write("label", "nowhere");
+    let answer = program.reload();
+    assert!(
+        answer.status >= 400 && answer.body.contains("nowhere"),
+        "{answer:?}"
+    );
+    std::fs::remove_file(&label).unwrap();
+    let (code, said) = labelled(&flags, Some("site-b"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("label_file") && said.contains("write the machine's label"),
+        "{said}"
+    );
+}
