@@ -1,10 +1,11 @@
 //! What a configuration makes of a machine: the sensors that are there, and all that the engine needs
 //! to know before the first reading.
 
-use crate::config::Config;
+use crate::config::{Config, PueOf};
 use crate::engine::{Seat, Settings};
+use crate::grid::facility::Facts;
 use crate::grid::provider::Provider;
-use crate::grid::{self, Look, service};
+use crate::grid::{self, Look, facility, pue, service};
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Setup {
     pub sensors: Vec<(Box<dyn Sensor>, Duration)>,
     /// Who is asked for the intensity of the moment; `None` where nobody is.
     pub watch: Option<Watch>,
+    /// Who is asked for what holds of the site; `None` where nobody is.
+    pub facility: Option<facility::Plan>,
     /// What every family found; `None` for one that is switched off.
     pub findings: Vec<(&'static Family, Option<Vec<Finding>>)>,
 }
@@ -45,6 +48,7 @@ impl Setup {
     fn as_far_as(look: Look, config: &Config) -> Result<Self, String> {
         let place = grid::place(config, look)?;
         let watch = watch(config, &place)?;
+        let facility = facility(config, &place)?;
         let mut setup = Self {
             settings: Settings {
                 notes: notes(config, &place),
@@ -59,6 +63,7 @@ impl Setup {
             seats: Vec::new(),
             interval: config.sensors.interval.duration(),
             watch,
+            facility,
             sensors: Vec::new(),
             findings: Vec::new(),
         };
@@ -123,6 +128,28 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
     }))
 }
 
+fn facility(config: &Config, place: &grid::Place) -> Result<Option<facility::Plan>, String> {
+    let Some(live) = config.node.pue.as_ref().and_then(PueOf::live) else {
+        return Ok(None);
+    };
+    let (provider, every) = pue::open(live)?;
+    Ok(Some(facility::Plan {
+        pue: Some((provider, every, config.grid.max_age.duration())),
+        sources: facility::Sources {
+            pue: Some(live.clone()),
+        },
+        usual: Facts {
+            pue: place.pue.clone(),
+            market: place.factor.market,
+            ..Facts::default()
+        },
+        zone: place
+            .grid
+            .as_ref()
+            .map_or_else(String::new, |grid| grid.zone.clone()),
+    }))
+}
+
 /// What the operator should know of this configuration, in words.
 fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
     let mut notes: Vec<Arc<str>> = Vec::new();
@@ -147,7 +174,12 @@ fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
         ),
         Some(_) => {}
     }
-    if place.pue.origin == "not set" {
+    let is_told = config
+        .node
+        .pue
+        .as_ref()
+        .is_some_and(|pue| pue.live().is_some());
+    if place.pue.origin == "not set" && !is_told {
         notes.push(
             "PUE not set: 1 is used, as if the facility had no cooling and no losses; set node.pue."
                 .into(),

@@ -243,7 +243,7 @@ pub struct ProviderHealth {
 pub struct Pue {
     /// At least 1.
     pub ratio: f64,
-    /// `config`, `cloud` or `not set`.
+    /// `live`, `cached`, `config`, `cloud` or `not set`.
     pub origin: &'static str,
 }
 

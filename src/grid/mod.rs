@@ -3,10 +3,12 @@
 pub mod almanac;
 pub mod choose;
 pub mod conditions;
+pub mod facility;
 pub mod fetch;
 pub mod forecast;
 pub mod metadata;
 pub mod provider;
+pub mod pue;
 pub mod schedule;
 pub mod series;
 pub mod service;
@@ -15,7 +17,7 @@ pub mod store;
 pub mod zone;
 
 use crate::carbon::Factor;
-use crate::config::{Cloud, Config, Label, ZoneMap};
+use crate::config::{Cloud, Config, Label, PueOf, ZoneMap};
 use crate::data::{self, Zone};
 use crate::snapshot::{Grid, Pue};
 use provider::Provider;
@@ -97,7 +99,13 @@ pub fn place(config: &Config, look: Look) -> Result<Place, String> {
     if let Some(grid) = &mut grid {
         grid.market = market;
     }
-    let pue = match (config.node.pue, cloud_pue) {
+    let node = &config.node;
+    let given = match &node.pue {
+        Some(PueOf::Fixed(pue)) => Some(*pue),
+        Some(PueOf::Live(_)) => node.pue_fallback,
+        None => None,
+    };
+    let pue = match (given, cloud_pue) {
         (Some(pue), _) => Pue {
             ratio: pue.ratio(),
             origin: "config",

@@ -390,3 +390,85 @@ fn machines_of_several_sites_have_one_configuration() {
         "{said}"
     );
 }
+
+/// The PUE in force, and who says so.
+fn pue(program: &Program) -> (f64, String) {
+    let info = node_info(program);
+    let origin = info
+        .split("pue=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let ratio = program.metrics().get("gramwatt_pue_ratio");
+    (ratio, origin.unwrap_or_default().to_owned())
+}
+
+#[test]
+fn the_pue_of_the_moment_is_in_the_grams() {
+    let replica = Replica::new(|_| ("200 OK", "{\"site\": {\"pue\": 1.5}}".to_owned()));
+    let (machine, flags) = machine(&[], "");
+    let token = machine.write("token", format!("{TOKEN}\n"));
+    let text = format!(
+        "grid: {{intensity: 100}}\nnode: {{pue_fallback: 1.25, pue: {{type: json, url: \"http://{}/dcim\", \
+         pointer: /site/pue, token_file: {}}}}}\n",
+        replica.address,
+        token.display()
+    );
+    machine.write("gramwatt.yml", &text);
+    let program = Program::start(&flags);
+    let told = |ratio: f64, origin: &'static str| {
+        crate::program::until(origin, || {
+            (pue(&program) == (ratio, origin.to_owned())).then_some(())
+        });
+    };
+    told(1.5, "live");
+    assert!(
+        replica
+            .asked()
+            .iter()
+            .all(|head| has(head, &format!("authorization: Bearer {TOKEN}")))
+    );
+    assert!(program.get("/").body.contains("the facility"));
+    // The same one asked again says the same; what cannot be is refused, counted, and not believed.
+    replica.change(|_| ("200 OK", "{\"site\": {\"pue\": 0.5}}".to_owned()));
+    assert_eq!(program.reload().status, 200);
+    let refused = "gramwatt_grid_request_failures_total{provider=\"pue\",reason=\"value\"}";
+    crate::program::until("a refusal", || {
+        program
+            .metrics()
+            .find(refused)
+            .filter(|count| *count >= 1.0)
+    });
+    told(1.25, "config");
+    assert_eq!(
+        program
+            .metrics()
+            .get("gramwatt_grid_provider_up{provider=\"pue\"}"),
+        0.0
+    );
+    let log = program.log.text();
+    assert!(
+        log.contains("no PUE") && log.contains("0.5 is no PUE") && !log.contains(TOKEN),
+        "{log}"
+    );
+    // A file of the site.
+    let file = machine.write("pue", "1.75\n");
+    let text = format!(
+        "grid: {{intensity: 100}}\nnode: {{pue: {{type: file, path: {}}}}}\n",
+        file.display()
+    );
+    machine.write("gramwatt.yml", text);
+    assert_eq!(program.reload().status, 200);
+    told(1.75, "live");
+    std::fs::remove_file(file).unwrap();
+    drop(program);
+    let program = Program::start(&flags);
+    let told = crate::program::until("a failure", || {
+        let failed = "gramwatt_grid_request_failures_total{provider=\"pue\",reason=\"network\"}";
+        program
+            .metrics()
+            .find(failed)
+            .filter(|count| *count >= 1.0)?;
+        Some(pue(&program))
+    });
+    assert_eq!(told, (1.0, "not set".to_owned()));
+}

@@ -87,6 +87,8 @@ fn pue(pue: &Pue) -> Markup {
                     code { "node.pue" } " to facility power / IT power."
                 }
                 "cloud" => { strong { (factor(pue.ratio)) } ", the cloud region's" }
+                "live" => { strong { (factor(pue.ratio)) } ", live: the facility's own" }
+                "cached" => { strong { (factor(pue.ratio)) } ", cached: the last that the facility told" }
                 _ => { strong { (factor(pue.ratio)) } ", from the configuration" }
             }
         }
