@@ -14,11 +14,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) mod explain;
+mod market;
 mod meter;
 mod place;
 mod pue;
 mod reference;
 
+pub use market::Market;
 pub use meter::Meter;
 pub use place::{Cloud, Label, Metadata, ZoneMap};
 pub use pue::{FilePue, JsonPue, LivePue, PrometheusPue, Pue, PueOf};
@@ -78,7 +80,7 @@ pub struct Grid {
     pub zone_map: Option<ZoneMap>,
     /// Average intensity in g CO2e/kWh, 0 to 2000; goes before `zone` and `cloud`.
     pub intensity: Option<Intensity>,
-    /// What the site's contracts say, for market-based accounting.
+    /// What the site's contracts say, for market-based accounting: one `intensity`, or a `file` of hours.
     pub market: Option<Market>,
     /// Who is asked for the intensity of the moment, first the most trusted, each with its `type` and keys.
     /// With none, nothing is asked of anybody, and the yearly average of the zone is used.
@@ -129,14 +131,6 @@ impl From<MaxAge> for String {
 fn span(text: &str) -> Option<Duration> {
     let span: SignedDuration = text.parse().ok()?;
     Duration::try_from(span).ok()
-}
-
-/// `grid.market`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Market {
-    /// Contract factor in g CO2e/kWh, 0 to 2000; 0 for fully renewable contracts.
-    pub intensity: Intensity,
 }
 
 /// Grams of CO2e for each kWh.

@@ -160,6 +160,7 @@ impl Engine {
         self.settings.factor = factor;
         self.settings.grid.clone_from(&conditions.grid);
         self.conditions = conditions;
+        self.show_contract();
     }
 
     /// Gives new settings what was last told of the site, where the same are asked again: it holds until
@@ -181,6 +182,17 @@ impl Engine {
         self.settings.factor = factor;
         self.settings.pue = facts.pue.clone();
         self.facts = facts;
+        self.show_contract();
+    }
+
+    /// What the contracts give is shown with the grid, and may change without it.
+    fn show_contract(&mut self) {
+        let market = self.settings.factor.market;
+        if let Some(grid) = &mut self.settings.grid
+            && grid.market != market
+        {
+            Arc::make_mut(grid).market = market;
+        }
     }
 
     /// Books one read of one sensor.

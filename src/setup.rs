@@ -5,7 +5,7 @@ use crate::config::{Config, PueOf};
 use crate::engine::{Seat, Settings};
 use crate::grid::facility::Facts;
 use crate::grid::provider::Provider;
-use crate::grid::{self, Look, facility, pue, service};
+use crate::grid::{self, Look, facility, market, pue, service};
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,24 +129,28 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
 }
 
 fn facility(config: &Config, place: &grid::Place) -> Result<Option<facility::Plan>, String> {
-    let Some(live) = config.node.pue.as_ref().and_then(PueOf::live) else {
+    let live = config.node.pue.as_ref().and_then(PueOf::live);
+    let told = config.grid.market.as_ref();
+    let opened = live.map(pue::open).transpose()?;
+    let market = told.map(market::open).transpose()?.flatten();
+    if opened.is_none() && market.is_none() {
         return Ok(None);
-    };
-    let (provider, every) = pue::open(live)?;
+    }
+    let max_age = config.grid.max_age.duration();
+    let zone = place.grid.as_ref().map(|grid| grid.zone.clone());
     Ok(Some(facility::Plan {
-        pue: Some((provider, every, config.grid.max_age.duration())),
+        pue: opened.map(|(provider, every)| (provider, every, max_age)),
+        market,
         sources: facility::Sources {
-            pue: Some(live.clone()),
+            pue: live.cloned(),
+            market: told.cloned(),
         },
         usual: Facts {
             pue: place.pue.clone(),
             market: place.factor.market,
             ..Facts::default()
         },
-        zone: place
-            .grid
-            .as_ref()
-            .map_or_else(String::new, |grid| grid.zone.clone()),
+        zone: zone.unwrap_or_default(),
     }))
 }
 

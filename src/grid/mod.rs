@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod facility;
 pub mod fetch;
 pub mod forecast;
+pub mod market;
 pub mod metadata;
 pub mod provider;
 pub mod pue;
@@ -17,7 +18,7 @@ pub mod store;
 pub mod zone;
 
 use crate::carbon::Factor;
-use crate::config::{Cloud, Config, Label, PueOf, ZoneMap};
+use crate::config::{Cloud, Config, Intensity, Label, PueOf, ZoneMap};
 use crate::data::{self, Zone};
 use crate::snapshot::{Grid, Pue};
 use provider::Provider;
@@ -95,7 +96,8 @@ pub fn place(config: &Config, look: Look) -> Result<Place, String> {
     let market = wanted
         .market
         .as_ref()
-        .map(|market| market.intensity.grams_per_kwh());
+        .and_then(|market| market.intensity)
+        .map(Intensity::grams_per_kwh);
     if let Some(grid) = &mut grid {
         grid.market = market;
     }

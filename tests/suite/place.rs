@@ -472,3 +472,65 @@ fn the_pue_of_the_moment_is_in_the_grams() {
     });
     assert_eq!(told, (1.0, "not set".to_owned()));
 }
+
+/// Joules and market-based grams so far.
+fn market(program: &Program) -> Option<(f64, f64)> {
+    let series = program.metrics();
+    Some((
+        series.find("gramwatt_node_energy_joules_total")?,
+        series.find("gramwatt_node_market_co2e_grams_total")?,
+    ))
+}
+
+#[test]
+fn hours_of_a_contract_are_booked_and_the_rest_is_unknown() {
+    let (machine, flags) = machine(&[], "");
+    let now = jiff::Timestamp::now();
+    let at = |seconds: i64| jiff::Timestamp::from_second(now.as_second() + seconds).unwrap();
+    // A span that ends soon, and nothing after it.
+    let rows = format!("from,until,intensity\n{},{},0.036\n", at(-3600), at(10));
+    let hours = machine.write("hours.csv", rows);
+    let text = format!(
+        "grid: {{zone: DE, market: {{file: {}, unit: kg/kWh}}}}\nsensors: {{interval: 200ms}}\n",
+        hours.display()
+    );
+    machine.write("gramwatt.yml", &text);
+    // The model of the memory draws something all the time.
+    let program = Program::start(&flags);
+    let before = crate::program::until("the contract", || market(&program));
+    let after = crate::program::until("grams of the contract", || {
+        market(&program).filter(|now| now.1 > before.1)
+    });
+    let grams = (after.0 - before.0) / 3.6e6 * 36.0;
+    assert!(
+        (after.1 - before.1 - grams).abs() < 1e-9 + grams * 1e-6,
+        "{before:?} {after:?}"
+    );
+    // The span ends: joules go on, grams do not.
+    let still = crate::program::until("joules without grams", || {
+        let first = market(&program)?;
+        let then = crate::program::until("more joules", || {
+            market(&program).filter(|now| now.0 > first.0)
+        });
+        (then.1 <= first.1).then_some(then)
+    });
+    assert!(still.1 >= after.1);
+    assert_eq!(
+        program
+            .metrics()
+            .get("gramwatt_grid_provider_up{provider=\"market\"}"),
+        1.0
+    );
+    // A file that is not there is a failure, and leaves nothing known.
+    std::fs::remove_file(&hours).unwrap();
+    drop(program);
+    std::fs::remove_dir_all(machine.state()).unwrap();
+    std::fs::create_dir(machine.state()).unwrap();
+    let program = Program::start(&flags);
+    let failed = "gramwatt_grid_request_failures_total{provider=\"market\",reason=\"network\"}";
+    crate::program::until("a failure", || {
+        program.metrics().find(failed).filter(|count| *count >= 1.0)
+    });
+    assert_eq!(market(&program), None);
+    assert!(program.log.text().contains("no market-based intensity"));
+}
