@@ -4,6 +4,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Batch, Engine};
 use crate::grid::conditions::Conditions;
+use crate::grid::facility::{self, Facts};
 use crate::grid::service::{self, Moments, Running, Service};
 use crate::ledger::Method;
 use crate::process;
@@ -43,6 +44,8 @@ enum Order {
     Batch(Batch),
     /// What the grid is like, from the service of so many reloads ago.
     Conditions(u64, Box<Conditions>),
+    /// What holds of the site, from those who were asked since so many reloads ago.
+    Facts(u64, Box<Facts>),
     Reload(Box<Setup>),
     Stop,
 }
@@ -90,6 +93,7 @@ async fn measure_and_serve(
     let samplers = start(&mut setup, &orders)?;
     let books = store.as_ref().map(|_| config.books_directory());
     let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
+    let facility = visit(&mut setup, 0, &orders)?;
     let keeper = Keeper {
         lasting: store
             .is_none()
@@ -98,6 +102,7 @@ async fn measure_and_serve(
         engine: open_books(&setup, store.as_ref()),
         samplers,
         grid,
+        facility,
         reloads: 0,
         books,
         store,
@@ -190,6 +195,20 @@ fn ask(
     service::start(vec![watch.place], watch.providers, books, tell).map(Some)
 }
 
+/// Starts to ask what holds of the site, where anybody is to be asked.
+fn visit(
+    setup: &mut Setup,
+    number: u64,
+    orders: &SyncSender<Order>,
+) -> io::Result<Option<facility::Running>> {
+    let Some(plan) = setup.facility.take() else {
+        return Ok(None);
+    };
+    let orders = orders.clone();
+    let tell = move |facts| orders.send(Order::Facts(number, Box::new(facts))).is_ok();
+    facility::start(plan, tell).map(Some)
+}
+
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a
 /// snapshot shows is on disk before it is published.
 struct Keeper {
@@ -199,6 +218,8 @@ struct Keeper {
     samplers: Samplers,
     /// The intensity service, where anybody is asked.
     grid: Option<Running>,
+    /// Those who ask what holds of the site, where anybody is asked.
+    facility: Option<facility::Running>,
     reloads: u64,
     /// Where the books are kept.
     books: Option<PathBuf>,
@@ -223,7 +244,8 @@ impl Keeper {
             match inbox.recv_timeout(next.saturating_sub(now)) {
                 Ok(Order::Batch(batch)) => self.engine.apply(&batch),
                 // What a service that was retired still has to say is no longer asked for.
-                Ok(Order::Conditions(of, _)) if of != self.reloads => {}
+                Ok(Order::Conditions(of, _) | Order::Facts(of, _)) if of != self.reloads => {}
+                Ok(Order::Facts(_, facts)) => self.engine.house(*facts, clock::now()),
                 Ok(Order::Conditions(_, conditions)) => self.engine.meet(*conditions, clock::now()),
                 Ok(Order::Reload(setup)) => self.reload(*setup, orders),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => break,
@@ -262,15 +284,27 @@ impl Keeper {
                 return error!("the old configuration goes on: no thread for the new one: {error}");
             }
         };
+        let facility = match visit(&mut setup, number, orders) {
+            Ok(facility) => facility,
+            Err(error) => {
+                return error!("the old configuration goes on: no thread for the new one: {error}");
+            }
+        };
         match start(&mut setup, orders) {
             Ok(samplers) => self.samplers = samplers,
             Err(error) => {
                 return error!("the old sensors go on: no thread for the new ones: {error}");
             }
         }
+        if let (Some(old), Some(new)) = (&self.facility, &facility)
+            && old.sources == new.sources
+        {
+            self.engine.carry(&mut setup.settings);
+        }
         self.engine
             .reconfigure(setup.settings, &setup.seats, clock::now());
         self.grid = grid;
+        self.facility = facility;
         self.reloads = number;
     }
 }

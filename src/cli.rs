@@ -1,6 +1,6 @@
 //! The command line: what it can say, and how its flags change the configuration.
 
-use crate::config::{Config, ConfigError, Format, Intensity, Interval, Level, Meter, Pue};
+use crate::config::{Config, ConfigError, Format, Intensity, Interval, Level, Meter, Pue, PueOf};
 use crate::sensor::FAMILIES;
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
@@ -280,10 +280,14 @@ impl Flags {
         );
         put(&self.state.clone().map(Some), &mut config.state.directory);
         put(&self.node_name.clone().map(Some), &mut config.node.name);
-        put(&self.pue.map(Some), &mut config.node.pue);
+        if let Some(pue) = self.pue {
+            config.node.pue = Some(PueOf::Fixed(pue));
+            config.node.pue_fallback = None;
+        }
         if self.zone.is_some() {
             config.grid.zone.clone_from(&self.zone);
             config.grid.cloud = None;
+            config.grid.zone_map = None;
             config.grid.intensity = None;
         }
         put(&self.intensity.map(Some), &mut config.grid.intensity);

@@ -14,10 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) mod explain;
+mod market;
 mod meter;
+mod place;
+mod pue;
 mod reference;
 
+pub use market::Market;
 pub use meter::Meter;
+pub use place::{Cloud, Label, Metadata, ZoneMap};
+pub use pue::{FilePue, JsonPue, LivePue, PrometheusPue, Pue, PueOf};
 pub use reference::reference;
 
 /// Everything the program can be told.
@@ -50,53 +56,31 @@ pub struct Config {
 pub struct Node {
     /// Name of the machine on its status page. Unset: what the kernel calls it.
     pub name: Option<String>,
-    /// Power usage effectiveness, facility power / IT power, 1 to 10. Unset: that of the cloud region
-    /// where one is given, else 1, and the page says "PUE not set".
-    pub pue: Option<Pue>,
+    /// Power usage effectiveness, facility power / IT power, 1 to 10; or who tells it while the program
+    /// runs, by `type` and its keys: the last value holds for `grid.max_age`. Unset: that of the cloud
+    /// region where one is given, else 1, and the page says "PUE not set".
+    pub pue: Option<PueOf>,
+    /// What holds where `pue` is told by somebody who does not answer. Unset: as where `pue` is unset.
+    pub pue_fallback: Option<Pue>,
     /// Which meter sets the node's total: `auto` (the most trusted that speaks: pdu, psu, bmc, cray,
     /// acpi, board, psys), one of these classes, a list of them in another order (`[acpi, bmc]`), or
     /// `none` (the sum of devices).
     pub meter: Meter,
 }
 
-/// Facility power / IT power.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "f64")]
-#[schemars(with = "f64")]
-pub struct Pue(f64);
-
-impl Pue {
-    /// The ratio, 1 to 10.
-    #[must_use]
-    pub fn ratio(self) -> f64 {
-        self.0
-    }
-}
-
-impl TryFrom<f64> for Pue {
-    type Error = String;
-    fn try_from(ratio: f64) -> Result<Self, String> {
-        if (1.0..=10.0).contains(&ratio) {
-            return Ok(Self(ratio));
-        }
-        Err(format!(
-            "{ratio} is no PUE: it is facility power / IT power, at least 1 (a facility uses what its \
-             machines use, and more), at most 10"
-        ))
-    }
-}
-
-/// `grid`: with none of `intensity`, `zone` and `cloud` there are no grams.
+/// `grid`: with none of `intensity`, `zone`, `zone_map` and `cloud` there are no grams.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grid {
     /// Zone whose bundled yearly average is used: a country (`DE`) or a part of one (`US-CA`, `SE-SE3`).
     pub zone: Option<String>,
-    /// Cloud region, which gives the zone and the PUE.
+    /// Cloud region, which gives the zone and the PUE: `{provider, region}`, or `auto`.
     pub cloud: Option<Cloud>,
+    /// Zones of machines at several sites, by label or name, in place of `zone`.
+    pub zone_map: Option<ZoneMap>,
     /// Average intensity in g CO2e/kWh, 0 to 2000; goes before `zone` and `cloud`.
     pub intensity: Option<Intensity>,
-    /// What the site's contracts say, for market-based accounting.
+    /// What the site's contracts say, for market-based accounting: one `intensity`, or a `file` of hours.
     pub market: Option<Market>,
     /// Who is asked for the intensity of the moment, first the most trusted, each with its `type` and keys.
     /// With none, nothing is asked of anybody, and the yearly average of the zone is used.
@@ -147,24 +131,6 @@ impl From<MaxAge> for String {
 fn span(text: &str) -> Option<Duration> {
     let span: SignedDuration = text.parse().ok()?;
     Duration::try_from(span).ok()
-}
-
-/// `grid.cloud`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cloud {
-    /// `aws`, `gcp`, `azure`, ...
-    pub provider: String,
-    /// The provider's name of the region, such as `eu-central-1`.
-    pub region: String,
-}
-
-/// `grid.market`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Market {
-    /// Contract factor in g CO2e/kWh, 0 to 2000; 0 for fully renewable contracts.
-    pub intensity: Intensity,
 }
 
 /// Grams of CO2e for each kWh.
@@ -461,6 +427,21 @@ impl Config {
         }
         if self.grid.zone.is_some() && self.grid.cloud.is_some() {
             return wrong("grid: give zone or cloud, not both: a cloud region has a zone".into());
+        }
+        let live = self.node.pue.as_ref().and_then(PueOf::live);
+        if self.node.pue_fallback.is_some() && live.is_none() {
+            return wrong("node.pue_fallback: it is for a pue that somebody tells: set pue".into());
+        }
+        let grid = &self.grid;
+        if let Some(map) = &grid.zone_map {
+            if grid.zone.is_some() || grid.cloud.is_some() {
+                return wrong("grid: give zone_map, or zone or cloud, not both".into());
+            }
+            if map.map.is_empty() {
+                return wrong(
+                    "grid.zone_map: give map: {LABEL: ZONE}, such as {site-a: DE}".into(),
+                );
+            }
         }
         Ok(self)
     }

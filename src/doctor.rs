@@ -8,6 +8,7 @@ use crate::grid::store;
 use crate::grid::zone::Told;
 use crate::sensor::{Finding, Presence, Sensor};
 use crate::setup::{Setup, Watch};
+use crate::snapshot::Grid;
 use crate::state::Store;
 use std::fmt::Write;
 use std::time::Duration;
@@ -49,6 +50,9 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
                 "grid     {} {} g CO2e/kWh, {} ({}) {}",
                 grid.zone, grid.intensity.0, grid.provider, grid.tier, grid.source
             );
+            if !grid.why.is_empty() {
+                let _ = writeln!(text, "place    {}", place(grid));
+            }
         }
         None => {
             let _ = writeln!(text, "grid     no zone");
@@ -66,12 +70,6 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
 /// Who is asked about which zone, and why about that one; says whether they can be.
 fn providers(text: &mut String, config: &Config, watch: &Watch) -> bool {
     let zone = &watch.place.bundled.zone;
-    let _ = writeln!(
-        text,
-        "  {:<10} {zone}: {}; the number above stands in until a provider tells",
-        "zone",
-        why(config)
-    );
     let mut healthy = true;
     for provider in &watch.providers {
         let finding = asked(provider.as_ref(), zone);
@@ -85,17 +83,6 @@ fn providers(text: &mut String, config: &Config, watch: &Watch) -> bool {
         "try"
     );
     healthy
-}
-
-/// Why providers are asked about that zone.
-fn why(config: &Config) -> String {
-    match (&config.grid.zone, &config.grid.cloud) {
-        (None, Some(cloud)) => format!(
-            "where the bundled table has region {} of {}",
-            cloud.region, cloud.provider
-        ),
-        _ => "set by grid.zone".to_owned(),
-    }
 }
 
 /// What a provider would be asked. Nothing is sent: that is for `gramwatt grid --once`.
@@ -145,6 +132,21 @@ fn cache(config: &Config, watch: &Watch) -> String {
         format!("{path}: has what was told of {zone} before")
     } else {
         format!("{path}: nothing of {zone} yet")
+    }
+}
+
+/// Where the node stands, and why that is known.
+fn place(grid: &Grid) -> String {
+    let Grid {
+        zone,
+        cloud_provider,
+        cloud_region,
+        why,
+        ..
+    } = grid;
+    match cloud_region.as_str() {
+        "" => format!("{zone}: {why}"),
+        _ => format!("{zone}, {cloud_provider} {cloud_region}: {why}"),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::carbon::{Factor, Timeline};
 use crate::clock::Moment;
 use crate::embodied::Making;
 use crate::grid::conditions::Conditions;
+use crate::grid::facility::Facts;
 use crate::ledger::{Account, Ledger, Method, Reader};
 use crate::node::{Choice, Force, Node};
 use crate::sensor::{MeterClass, Part, Readings, Scope};
@@ -18,6 +19,7 @@ use crate::snapshot::{Grid, Pue, Snapshot};
 use crate::state::State;
 pub use books::Books;
 use health::Health;
+use jiff::Timestamp;
 use models::Share;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -95,6 +97,8 @@ pub struct Engine {
     health: BTreeMap<Arc<str>, Health>,
     /// What the grid is like, beyond what is in the settings.
     conditions: Conditions,
+    /// What holds of the site, beyond what is in the settings.
+    facts: Facts,
     /// What was last said of the meter that was asked for, so that it is logged once.
     meter_note: Option<Arc<str>>,
 }
@@ -113,6 +117,7 @@ impl Engine {
             books: kept.books,
             health: BTreeMap::new(),
             conditions: Conditions::default(),
+            facts: Facts::default(),
             meter_note: None,
             settings: settings.clone(),
         };
@@ -137,15 +142,14 @@ impl Engine {
         }
         self.settings = settings;
         self.conditions = Conditions::default();
+        self.facts = Facts::default();
         self.started = now;
         self.meter_note = None;
     }
 
     /// Takes what the grid is like from `now` on, or from the moment a little before at which that began.
     pub fn meet(&mut self, conditions: Conditions, now: Moment) {
-        let ago = conditions.since.map(|since| since.duration_until(now.wall));
-        let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
-        let at = now.boot.saturating_sub(ago.unwrap_or_default());
+        let at = began(conditions.since, now);
         let grid = conditions.grid.as_ref();
         let factor = Factor {
             intensity: grid.map(|grid| grid.intensity),
@@ -156,6 +160,39 @@ impl Engine {
         self.settings.factor = factor;
         self.settings.grid.clone_from(&conditions.grid);
         self.conditions = conditions;
+        self.show_contract();
+    }
+
+    /// Gives new settings what was last told of the site, where the same are asked again: it holds until
+    /// they answer.
+    pub fn carry(&self, settings: &mut Settings) {
+        settings.factor.pue = self.settings.factor.pue;
+        settings.factor.market = self.settings.factor.market;
+        settings.pue.clone_from(&self.settings.pue);
+    }
+
+    /// Takes what holds of the site from `now` on, or from the moment a little before at which that began.
+    pub fn house(&mut self, facts: Facts, now: Moment) {
+        let factor = Factor {
+            market: facts.market,
+            pue: facts.pue.ratio,
+            ..self.settings.factor
+        };
+        self.timeline.change(began(facts.since, now), factor);
+        self.settings.factor = factor;
+        self.settings.pue = facts.pue.clone();
+        self.facts = facts;
+        self.show_contract();
+    }
+
+    /// What the contracts give is shown with the grid, and may change without it.
+    fn show_contract(&mut self) {
+        let market = self.settings.factor.market;
+        if let Some(grid) = &mut self.settings.grid
+            && grid.market != market
+        {
+            Arc::make_mut(grid).market = market;
+        }
     }
 
     /// Books one read of one sensor.
@@ -272,6 +309,13 @@ impl Engine {
             .flat_map(|force| force.accounts(&self.ledger))
             .map(|(_, account)| account)
     }
+}
+
+/// When that began which is told now, since boot.
+fn began(since: Option<Timestamp>, now: Moment) -> Duration {
+    let ago = since.map(|since| since.duration_until(now.wall));
+    let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
+    now.boot.saturating_sub(ago.unwrap_or_default())
 }
 
 #[cfg(test)]

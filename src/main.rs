@@ -60,7 +60,7 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
             let config = Config::read(file)?
                 .check()
                 .map_err(|error| error.of(file))?;
-            Setup::new(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+            Setup::check(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
             let mut said = String::new();
             if let Some(web) = &config.web.config_file {
                 for warning in web::access::check(web)? {

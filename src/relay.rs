@@ -49,7 +49,7 @@ impl Plan {
             zones.to_vec()
         };
         if named.is_empty() {
-            let own = grid::place(config)?
+            let own = grid::place(config, grid::Look::Here)?
                 .grid
                 .filter(|grid| grid.zone != grid::CUSTOM);
             named.extend(own.map(|grid| grid.zone));

@@ -1,10 +1,11 @@
 //! What a configuration makes of a machine: the sensors that are there, and all that the engine needs
 //! to know before the first reading.
 
-use crate::config::Config;
+use crate::config::{Config, PueOf};
 use crate::engine::{Seat, Settings};
+use crate::grid::facility::Facts;
 use crate::grid::provider::Provider;
-use crate::grid::{self, service};
+use crate::grid::{self, Look, facility, market, pue, service};
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Setup {
     pub sensors: Vec<(Box<dyn Sensor>, Duration)>,
     /// Who is asked for the intensity of the moment; `None` where nobody is.
     pub watch: Option<Watch>,
+    /// Who is asked for what holds of the site; `None` where nobody is.
+    pub facility: Option<facility::Plan>,
     /// What every family found; `None` for one that is switched off.
     pub findings: Vec<(&'static Family, Option<Vec<Finding>>)>,
 }
@@ -31,8 +34,21 @@ impl Setup {
     /// # Errors
     /// An unknown zone or cloud region, or a provider that cannot be asked.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let place = grid::place(config)?;
+        Self::as_far_as(Look::Here, config)
+    }
+
+    /// Looks for what is wrong with a configuration, which may be for other machines.
+    ///
+    /// # Errors
+    /// As [`Setup::new`].
+    pub fn check(config: &Config) -> Result<(), String> {
+        Self::as_far_as(Look::Paper, config).map(drop)
+    }
+
+    fn as_far_as(look: Look, config: &Config) -> Result<Self, String> {
+        let place = grid::place(config, look)?;
         let watch = watch(config, &place)?;
+        let facility = facility(config, &place)?;
         let mut setup = Self {
             settings: Settings {
                 notes: notes(config, &place),
@@ -41,19 +57,20 @@ impl Setup {
                 pue: place.pue,
                 meter: (&config.node.meter).into(),
                 making: config.embodied.clone(),
-                host: host(config),
+                host: config.host(),
                 demo: config.demo,
             },
             seats: Vec::new(),
             interval: config.sensors.interval.duration(),
             watch,
+            facility,
             sensors: Vec::new(),
             findings: Vec::new(),
         };
         let roots = Roots {
             sys: config.path.sysfs.clone(),
             proc: config.path.procfs.clone(),
-            node: host(config),
+            node: config.host(),
         };
         for (rank, family) in FAMILIES.iter().enumerate() {
             setup.discover(rank, family, &roots, config);
@@ -96,6 +113,9 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
         return Ok(None);
     }
     let bundled = place.grid.clone().filter(|grid| grid.zone != grid::CUSTOM);
+    if bundled.is_none() && !place.lost.is_empty() {
+        return Ok(None);
+    }
     let bundled = bundled.ok_or(
         "grid.providers: set grid.zone (such as DE or US-CA) or grid.cloud: providers are asked about a zone",
     )?;
@@ -108,13 +128,30 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
     }))
 }
 
-/// The machine's name: the operator's, or the kernel's.
-fn host(config: &Config) -> Arc<str> {
-    if let Some(name) = &config.node.name {
-        return name.as_str().into();
+fn facility(config: &Config, place: &grid::Place) -> Result<Option<facility::Plan>, String> {
+    let live = config.node.pue.as_ref().and_then(PueOf::live);
+    let told = config.grid.market.as_ref();
+    let opened = live.map(pue::open).transpose()?;
+    let market = told.map(market::open).transpose()?.flatten();
+    if opened.is_none() && market.is_none() {
+        return Ok(None);
     }
-    let name = std::fs::read_to_string(config.path.procfs.join("sys/kernel/hostname"));
-    name.unwrap_or_default().trim().into()
+    let max_age = config.grid.max_age.duration();
+    let zone = place.grid.as_ref().map(|grid| grid.zone.clone());
+    Ok(Some(facility::Plan {
+        pue: opened.map(|(provider, every)| (provider, every, max_age)),
+        market,
+        sources: facility::Sources {
+            pue: live.cloned(),
+            market: told.cloned(),
+        },
+        usual: Facts {
+            pue: place.pue.clone(),
+            market: place.factor.market,
+            ..Facts::default()
+        },
+        zone: zone.unwrap_or_default(),
+    }))
 }
 
 /// What the operator should know of this configuration, in words.
@@ -126,6 +163,7 @@ fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
         );
     }
     match &place.grid {
+        _ if !place.lost.is_empty() => notes.push(place.lost.as_str().into()),
         None => notes.push(
             "No grid zone is set, so there are no CO2e figures: set grid.zone (such as DE or US-CA), \
              grid.cloud or grid.intensity."
@@ -140,7 +178,12 @@ fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
         ),
         Some(_) => {}
     }
-    if place.pue.origin == "not set" {
+    let is_told = config
+        .node
+        .pue
+        .as_ref()
+        .is_some_and(|pue| pue.live().is_some());
+    if place.pue.origin == "not set" && !is_told {
         notes.push(
             "PUE not set: 1 is used, as if the facility had no cooling and no losses; set node.pue."
                 .into(),

@@ -194,6 +194,8 @@ pub struct Grid {
     pub cloud_provider: String,
     /// Its region.
     pub cloud_region: String,
+    /// How the place is known, for people; empty where only a number was given.
+    pub why: String,
     /// Contract factor for market-based accounting.
     pub market: Option<GramsPerKwh>,
 }
@@ -241,7 +243,7 @@ pub struct ProviderHealth {
 pub struct Pue {
     /// At least 1.
     pub ratio: f64,
-    /// `config`, `cloud` or `not set`.
+    /// `live`, `cached`, `config`, `cloud` or `not set`.
     pub origin: &'static str,
 }
 

@@ -53,16 +53,29 @@ fn rows(object: &Value, root: &Schema, prefix: &str, defaults: &Value, out: &mut
             let _ = writeln!(out, "| `{key}` | {default} | {meaning} |");
         }
         if let Some(entry) = inner.get("items") {
-            entries(resolve(entry, root), root, &key, out);
+            entries(resolve(entry, root), root, &format!("{key}[]"), out);
+        } else if kinds(inner).is_some_and(|kinds| kinds.iter().all(is_section)) {
+            entries(inner, root, &key, out);
         }
     }
 }
 
-/// The keys of a list's entries, which may be of several kinds.
+/// The kinds that a value may be of.
+fn kinds(value: &Value) -> Option<&Vec<Value>> {
+    value.get("oneOf").and_then(Value::as_array)
+}
+
+/// Whether a kind has keys, and is no word.
+fn is_section(kind: &Value) -> bool {
+    kind.pointer("/properties/type/const").is_some()
+}
+
+/// The keys of a list's entries, or of a value, which may be of several kinds.
 fn entries(entry: &Value, root: &Schema, key: &str, out: &mut String) {
-    let Some(kinds) = entry.get("oneOf").and_then(Value::as_array) else {
-        return rows(entry, root, &format!("{key}[]"), &Value::Null, out);
+    let Some(kinds) = kinds(entry) else {
+        return rows(entry, root, key, &Value::Null, out);
     };
+    let key = key.trim_end_matches("[]");
     for kind in kinds {
         let word = kind
             .pointer("/properties/type/const")

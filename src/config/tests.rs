@@ -15,7 +15,10 @@ fn the_documented_shape_is_read() {
                 grid: {zone: DE, market: {intensity: 0}}\n\
                 sensors: {interval: 500ms, rapl: {enabled: false}}\n";
     let config = Config::parse(text).unwrap();
-    assert_eq!(config.node.pue.map(Pue::ratio), Some(1.3));
+    assert_eq!(
+        config.node.pue.and_then(|pue| pue.fixed()).map(Pue::ratio),
+        Some(1.3)
+    );
     assert_eq!(config.node.meter, serde_yaml::from_str("acpi").unwrap());
     assert_eq!(
         config.sensors.interval.duration(),
@@ -119,6 +122,9 @@ fn the_reference_names_every_key() {
     let reference = reference();
     for key in [
         "grid.cloud.provider",
+        "grid.zone_map.map",
+        "node.pue",
+        "node.pue[json].pointer",
         "sensors.interval",
         "sensors.rapl.enabled",
         "web.max_requests",

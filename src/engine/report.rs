@@ -42,7 +42,10 @@ impl Engine {
             marginal: self.conditions.marginal.clone(),
             outlook: self.conditions.outlook.clone(),
             regions: Arc::default(),
-            providers: Arc::clone(&self.conditions.providers),
+            providers: {
+                let (grid, site) = (&self.conditions.providers, &self.facts.providers);
+                grid.iter().chain(site.iter()).cloned().collect()
+            },
             pue: self.settings.pue.clone(),
             process: None,
             notes,

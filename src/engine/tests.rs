@@ -202,6 +202,46 @@ fn a_reload_changes_the_factor_from_then_on() {
 }
 
 #[test]
+fn what_holds_of_the_site_holds_from_its_moment_on() {
+    let mut engine = engine(Some(360.0));
+    run(&mut engine, 0..11);
+    let facts = |ratio: f64, market: Option<f64>, since: Option<f64>| Facts {
+        since: since.map(|since| at(since).wall),
+        pue: Pue {
+            ratio,
+            origin: "live",
+        },
+        market: market.map(GramsPerKwh),
+        ..Facts::default()
+    };
+    // Told at 10 s, of what began at 10 s.
+    engine.house(facts(2.0, Some(36.0), None), at(10.0));
+    let told = run(&mut engine, 11..21);
+    assert_eq!((told.pue.ratio, told.pue.origin), (2.0, "live"));
+    // Told at 20.5 s, of what began at 20 s; a change of the grid leaves it as it is.
+    engine.house(facts(1.5, None, Some(20.0)), at(20.5));
+    let told = run(&mut engine, 21..31);
+    // 100 W are 0.01 g a second at 360 g/kWh: 10 s each at a PUE of 1, 2 and 1.5.
+    assert!(near(told.node.grams.unwrap().0, 0.1 + 0.2 + 0.15));
+    // The hours without a contract are not known, and add nothing.
+    assert!(near(told.node.market.unwrap().0, 0.02));
+    let grid = Conditions {
+        since: None,
+        ..Conditions::default()
+    };
+    engine.meet(grid, at(30.0));
+    let told = run(&mut engine, 31..41);
+    assert_eq!(told.pue.ratio, 1.5);
+    // New settings that ask the same go on with it.
+    let mut fresh = settings(Some(360.0));
+    engine.carry(&mut fresh);
+    engine.reconfigure(fresh, &seats(), at(40.0));
+    let told = run(&mut engine, 41..51);
+    assert_eq!((told.pue.ratio, told.pue.origin), (1.5, "live"));
+    assert!(near(told.node.grams.unwrap().0, 0.1 + 0.2 + 0.15 + 0.15));
+}
+
+#[test]
 fn a_silent_sensor_loses_its_watts_and_freezes_its_joules() {
     let mut engine = engine(Some(400.0));
     run(&mut engine, 0..11);

@@ -359,9 +359,14 @@ fn unread(request: &Request, garbage: &Garbage) -> Failure {
             "check the zone with the provider, and what the account may ask"
         }
         Garbage::Unit(_) => "ask for another signal: this one is no intensity",
+        Garbage::Absurd(_) => "check what is asked for, and what it is in",
+    };
+    let reason = match garbage {
+        Garbage::Absurd(_) => REFUSED,
+        _ => "answer",
     };
     Failure {
-        reason: "answer",
+        reason,
         place: request.url.clone(),
         message: garbage.to_string(),
         mend: mend.to_owned(),

@@ -3,9 +3,13 @@
 pub mod almanac;
 pub mod choose;
 pub mod conditions;
+pub mod facility;
 pub mod fetch;
 pub mod forecast;
+pub mod market;
+pub mod metadata;
 pub mod provider;
+pub mod pue;
 pub mod schedule;
 pub mod series;
 pub mod service;
@@ -15,7 +19,7 @@ pub mod veil;
 pub mod zone;
 
 use crate::carbon::Factor;
-use crate::config::{Cloud, Config};
+use crate::config::{Cloud, Config, Intensity, Label, PueOf, ZoneMap};
 use crate::data::{self, Zone};
 use crate::snapshot::{Grid, Pue};
 use provider::Provider;
@@ -29,18 +33,54 @@ pub struct Place {
     pub pue: Pue,
     /// Both, as the books need them.
     pub factor: Factor,
+    /// Why nobody knows where the node stands, where that was looked for; empty elsewhere.
+    pub lost: String,
+}
+
+/// How far is looked for the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// As far as the configuration says.
+    Here,
+    /// At the configuration alone, which may be for other machines: the machine is not looked at, and
+    /// nobody is asked.
+    Paper,
 }
 
 /// Resolves zone, cloud region, intensity and PUE from the bundled tables.
 ///
 /// # Errors
 /// An unknown zone or region, with the nearest that are known.
-pub fn place(config: &Config) -> Result<Place, String> {
+pub fn place(config: &Config, look: Look) -> Result<Place, String> {
     let wanted = &config.grid;
+    let mut lost = String::new();
     let (named, cloud_pue) = match (&wanted.zone, &wanted.cloud) {
-        (Some(code), _) => (Some(of_zone(&known_zone("grid.zone", code)?)), None),
-        (None, Some(cloud)) => of_cloud(cloud).map(|(grid, pue)| (Some(grid), pue))?,
-        (None, None) => (None, None),
+        (Some(code), _) => {
+            let zone = of_zone(&known_zone("grid.zone", code)?);
+            (Some(because(zone, "grid.zone in the configuration")), None)
+        }
+        (None, Some(cloud)) if cloud.is_auto() => match automatic(config, cloud, look) {
+            Ok((grid, pue)) => (Some(grid), pue),
+            Err(reason) => {
+                lost = reason;
+                (None, None)
+            }
+        },
+        (None, Some(cloud)) => {
+            let region = cloud.region.as_deref().unwrap_or_default();
+            let (grid, pue) = of_cloud(&cloud.provider, region)?;
+            (Some(because(grid, "grid.cloud in the configuration")), pue)
+        }
+        (None, None) => match &wanted.zone_map {
+            Some(map) => {
+                let zone = mapped(config, map, look)?;
+                if zone.is_none() {
+                    lost = "grid.zone_map: this machine was not looked up".to_owned();
+                }
+                (zone, None)
+            }
+            None => (None, None),
+        },
     };
     let mut grid = match wanted.intensity {
         Some(intensity) => Some(Grid {
@@ -57,11 +97,18 @@ pub fn place(config: &Config) -> Result<Place, String> {
     let market = wanted
         .market
         .as_ref()
-        .map(|market| market.intensity.grams_per_kwh());
+        .and_then(|market| market.intensity)
+        .map(Intensity::grams_per_kwh);
     if let Some(grid) = &mut grid {
         grid.market = market;
     }
-    let pue = match (config.node.pue, cloud_pue) {
+    let node = &config.node;
+    let given = match &node.pue {
+        Some(PueOf::Fixed(pue)) => Some(*pue),
+        Some(PueOf::Live(_)) => node.pue_fallback,
+        None => None,
+    };
+    let pue = match (given, cloud_pue) {
         (Some(pue), _) => Pue {
             ratio: pue.ratio(),
             origin: "config",
@@ -79,7 +126,59 @@ pub fn place(config: &Config) -> Result<Place, String> {
         pue: pue.ratio,
         live: false,
     };
-    Ok(Place { grid, pue, factor })
+    Ok(Place {
+        grid,
+        pue,
+        factor,
+        lost,
+    })
+}
+
+fn because(grid: Grid, why: impl Into<String>) -> Grid {
+    Grid {
+        why: why.into(),
+        ..grid
+    }
+}
+
+/// The zone of this machine among those of several sites. All of them are looked at, so that a slip does
+/// not wait for the machine that it is about.
+fn mapped(config: &Config, map: &ZoneMap, look: Look) -> Result<Option<Grid>, String> {
+    for (label, code) in &map.map {
+        known_zone(&format!("grid.zone_map.map.{label}"), code)?;
+    }
+    if look == Look::Paper {
+        return Ok(None);
+    }
+    let label = map.label(&config.host())?;
+    let (key, code) = map.zone(&label)?;
+    let zone = of_zone(&known_zone("grid.zone_map", code)?);
+    let Label { text, from } = &label;
+    let why = format!("grid.zone_map in the configuration: {text} (from {from}) fits {key}");
+    Ok(Some(because(zone, why)))
+}
+
+/// What the cloud itself says of the place.
+fn automatic(config: &Config, cloud: &Cloud, look: Look) -> Result<(Grid, Option<f64>), String> {
+    if look == Look::Paper {
+        return Err("grid.cloud is auto, and nobody was asked".to_owned());
+    }
+    let found = metadata::ask(&config.path.sysfs, &cloud.metadata).map_err(|reason| {
+        format!(
+            "grid.cloud is auto: {reason}. There are no CO2e figures: set grid.cloud: {{provider, region}} or \
+             grid.zone, or reload to ask again"
+        )
+    })?;
+    let (grid, pue) = of_cloud(found.provider, &found.region).map_err(|reason| {
+        format!(
+            "{reason}; {}. There are no CO2e figures: set grid.zone",
+            found.why
+        )
+    })?;
+    Ok((
+        because(grid, format!("grid.cloud is auto: {}", found.why)),
+        pue,
+    ))
 }
 
 /// The providers that the configuration names.
@@ -114,6 +213,7 @@ fn nowhere() -> Grid {
         valid: None,
         cloud_provider: String::new(),
         cloud_region: String::new(),
+        why: String::new(),
         market: None,
     }
 }
@@ -146,37 +246,35 @@ pub(crate) fn of_zone(zone: &Zone) -> Grid {
     }
 }
 
-fn of_cloud(cloud: &Cloud) -> Result<(Grid, Option<f64>), String> {
-    let region = data::cloud_region(&cloud.provider, &cloud.region).ok_or_else(|| {
-        let near: Vec<String> = data::nearest_cloud_regions(&cloud.provider, &cloud.region, 3)
+fn of_cloud(provider: &str, region: &str) -> Result<(Grid, Option<f64>), String> {
+    let known = data::cloud_region(provider, region).ok_or_else(|| {
+        let near: Vec<String> = data::nearest_cloud_regions(provider, region, 3)
             .into_iter()
             .map(|near| format!("{} {} ({})", near.provider, near.region, near.name))
             .collect();
         format!(
-            "grid.cloud: unknown region {:?} of provider {:?}; nearest: {}",
-            cloud.region,
-            cloud.provider,
+            "grid.cloud: unknown region {region:?} of provider {provider:?}; nearest: {}",
             near.join(", ")
         )
     })?;
-    let zone = of_zone(&known_zone("grid.cloud", &region.zone)?);
-    let grid = match region.intensity {
+    let zone = of_zone(&known_zone("grid.cloud", &known.zone)?);
+    let grid = match known.intensity {
         Some(intensity) => Grid {
             intensity,
-            scope: region.scope,
-            vintage: region.year.to_string(),
-            source: region.source.title,
-            valid: middle_of(region.year),
+            scope: known.scope,
+            vintage: known.year.to_string(),
+            source: known.source.title,
+            valid: middle_of(known.year),
             ..zone
         },
         None => zone,
     };
     let grid = Grid {
-        cloud_provider: region.provider,
-        cloud_region: region.region,
+        cloud_provider: known.provider,
+        cloud_region: known.region,
         ..grid
     };
-    Ok((grid, region.pue))
+    Ok((grid, known.pue))
 }
 
 /// A yearly average is for the middle of its year.

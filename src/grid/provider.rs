@@ -151,6 +151,9 @@ pub enum Garbage {
     /// A quantity that is none of ours, such as a percentile.
     #[error("the answer is in {0:?}, which is no mass of CO2e for each energy")]
     Unit(String),
+    /// A number that cannot be true.
+    #[error("{0}")]
+    Absurd(String),
 }
 
 /// A provider, as it is configured. All its functions are pure.

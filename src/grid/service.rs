@@ -42,7 +42,7 @@ pub struct Place {
 
 /// How one provider answers.
 #[derive(Clone, Debug)]
-struct Health {
+pub(super) struct Health {
     name: &'static str,
     requests: u64,
     failures: BTreeMap<&'static str, u64>,
@@ -79,13 +79,9 @@ impl Service {
             let told = kept.remove(&place.bundled.zone).unwrap_or_default();
             Zone::new(chain.clone(), place.max_age, told)
         });
-        let health = providers.iter().map(|provider| Health {
-            name: provider.name(),
-            requests: 0,
-            failures: REASONS.map(|reason| (reason, 0)).into(),
-            troubles: BTreeMap::new(),
-            heard: false,
-        });
+        let health = providers
+            .iter()
+            .map(|provider| Health::new(provider.name()));
         Self {
             zones: zones.collect(),
             health: health.collect(),
@@ -101,45 +97,11 @@ impl Service {
         ) else {
             return;
         };
-        let place = (news.zone, news.number);
-        health.requests +=
-            u64::from(!matches!(&news.answer, Err(failure) if failure.reason == "config"));
-        match &news.answer {
-            Ok(answer) => {
-                let refused = answer
-                    .as_ref()
-                    .map_or(0, |answer| zone.hear(news.provider, answer, now));
-                *health.failures.entry(REFUSED).or_default() += refused as u64;
-                health.heard = true;
-                if health.troubles.remove(&place).is_some() {
-                    info!(provider = health.name, "answers again");
-                }
-                if refused > 0 {
-                    warn!(
-                        provider = health.name,
-                        refused, "values that no grid can have were refused"
-                    );
-                }
-            }
-            Err(failure) => {
-                *health.failures.entry(failure.reason).or_default() += 1;
-                let trouble = trouble(failure);
-                if health.troubles.insert(place, trouble.clone()).as_ref() != Some(&trouble) {
-                    let Trouble {
-                        place,
-                        message,
-                        mend,
-                    } = trouble;
-                    warn!(
-                        provider = health.name,
-                        place,
-                        error = message,
-                        mend,
-                        "no intensity"
-                    );
-                }
-            }
-        }
+        let heard = news.answer.as_ref().map(|answer| {
+            let answer = answer.as_ref();
+            answer.map_or(0, |answer| zone.hear(news.provider, answer, now))
+        });
+        health.hear((news.zone, news.number), heard, "no intensity");
     }
 
     /// What holds in a zone at `now`, and when to look again.
@@ -197,7 +159,51 @@ impl Service {
 }
 
 impl Health {
-    fn shown(&self) -> ProviderHealth {
+    /// Of one that nobody has asked yet.
+    pub(super) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            requests: 0,
+            failures: REASONS.map(|reason| (reason, 0)).into(),
+            troubles: BTreeMap::new(),
+            heard: false,
+        }
+    }
+
+    /// Takes how many values of an answer were refused, or why there is none, which means `lack`.
+    pub(super) fn hear(&mut self, of: (usize, usize), heard: Result<usize, &Failure>, lack: &str) {
+        self.requests += u64::from(!matches!(heard, Err(failure) if failure.reason == "config"));
+        let provider = self.name;
+        match heard {
+            Ok(refused) => {
+                *self.failures.entry(REFUSED).or_default() += refused as u64;
+                self.heard = true;
+                if self.troubles.remove(&of).is_some() {
+                    info!(provider, "answers again");
+                }
+                if refused > 0 {
+                    warn!(
+                        provider,
+                        refused, "values that no grid can have were refused"
+                    );
+                }
+            }
+            Err(failure) => {
+                *self.failures.entry(failure.reason).or_default() += 1;
+                let trouble = trouble(failure);
+                if self.troubles.insert(of, trouble.clone()).as_ref() != Some(&trouble) {
+                    let Trouble {
+                        place,
+                        message,
+                        mend,
+                    } = trouble;
+                    warn!(provider, place, error = message, mend, "{lack}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn shown(&self) -> ProviderHealth {
         ProviderHealth {
             name: self.name.to_owned(),
             up: self.heard && self.troubles.is_empty(),
@@ -288,7 +294,7 @@ pub struct Moments {
     pub since: Option<Timestamp>,
 }
 
-fn hand_over(news: SyncSender<News>) -> impl Fn(News) -> bool + Clone + Send + 'static {
+pub(super) fn hand_over(news: SyncSender<News>) -> impl Fn(News) -> bool + Clone + Send + 'static {
     move |new| news.send(new).is_ok()
 }
 

@@ -16,6 +16,7 @@ mod moving;
 mod nvml;
 mod pages;
 mod pdu;
+mod place;
 mod program;
 mod prometheus;
 mod replica;

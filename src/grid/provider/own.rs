@@ -47,6 +47,11 @@ impl Unit {
 pub struct Url(String);
 
 impl Url {
+    /// One that is documented.
+    pub(crate) fn known(url: &'static str) -> Self {
+        Self(url.to_owned())
+    }
+
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

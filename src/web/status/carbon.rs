@@ -39,6 +39,7 @@ fn intensity(grid: &Grid, at: Option<Moment>) -> Markup {
         dt { "Zone" }
         dd { strong { (grid.zone) } @if !grid.name.is_empty() { " " (grid.name) } }
         @if !cloud.trim().is_empty() { dt { "Cloud" } dd { (cloud) } }
+        @if !grid.why.is_empty() { dt { "Known by" } dd { (grid.why) } }
         dt { "Intensity" }
         dd { (amount(grid)) }
         dt { "Provider" }
@@ -119,6 +120,8 @@ fn pue(pue: &Pue) -> Markup {
                     code { "node.pue" } " to facility power / IT power."
                 }
                 "cloud" => { strong { (factor(pue.ratio)) } ", the cloud region's" }
+                "live" => { strong { (factor(pue.ratio)) } ", live: the facility's own" }
+                "cached" => { strong { (factor(pue.ratio)) } ", cached: the last that the facility told" }
                 _ => { strong { (factor(pue.ratio)) } ", from the configuration" }
             }
         }

@@ -104,6 +104,7 @@ fn grid() -> Grid {
         valid: Some(1_719_878_400.0),
         cloud_provider: String::new(),
         cloud_region: String::new(),
+        why: String::new(),
         market: None,
     }
 }
@@ -194,6 +195,7 @@ fn hostile() -> Snapshot {
             source: text(),
             cloud_provider: text(),
             cloud_region: text(),
+            why: text(),
             ..grid()
         })),
         notes: vec![shared()],
