@@ -61,6 +61,13 @@ fn rows_that_are_not_filled_in_are_skipped() {
 }
 
 #[test]
+fn an_area_that_is_not_told_is_the_one_asked_for() {
+    let bare = RECORDS.replace("\"perimetre\": \"France\", ", "");
+    assert_ne!(bare, RECORDS);
+    assert_eq!(read(&bare), read(RECORDS));
+}
+
+#[test]
 fn the_hour_that_comes_twice_is_two_hours() {
     let told = read(EXPORT).unwrap();
     assert_eq!(
