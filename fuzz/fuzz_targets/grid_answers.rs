@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 const PLACES: usize = 32;
 
 /// By their first byte: add at the end.
-const PROVIDERS: [(&str, &str); 9] = [
+const PROVIDERS: [(&str, &str); 16] = [
     (r#"{"type":"electricity-maps","token_file":"/t","forecast":true}"#, "AT"),
     (r#"{"type":"energy-charts"}"#, "DE"),
     (r#"{"type":"entsoe","token_file":"/t"}"#, "FI"),
@@ -27,11 +27,21 @@ const PROVIDERS: [(&str, &str); 9] = [
         r#"{"type":"prometheus","url":"http://a","query":"a","unit":"g/kWh","factors":"direct"}"#,
         "DE",
     ),
+    (
+        r#"{"type":"watttime","credentials_file":"/c","regions":{"US-CAL-CISO":"CAISO_NORTH"}}"#,
+        "US-CAL-CISO",
+    ),
+    (r#"{"type":"uk-carbon-intensity"}"#, "GB"),
+    (r#"{"type":"uk-carbon-intensity","postcode":"RG10"}"#, "GB"),
+    (r#"{"type":"rte-eco2mix"}"#, "FR"),
+    (r#"{"type":"energinet"}"#, "DK-DK1"),
+    (r#"{"type":"ember","token_file":"/t"}"#, "DE"),
+    (r#"{"type":"ember","token_file":"/t","resolution":"monthly"}"#, "DE"),
     (r#"{"type":"relay","url":"http://a"}"#, "DE"),
 ];
 
 /// The bodies in tests/replicas are of different times; each provider's is near its own.
-const NOWS: [&str; 9] = [
+const NOWS: [&str; 16] = [
     "2025-10-17T11:30:00Z",
     "2026-07-12T22:30:00Z",
     "2025-10-24T13:00:00Z",
@@ -40,6 +50,13 @@ const NOWS: [&str; 9] = [
     "2026-01-05T12:30:00Z",
     "2026-01-05T12:20:31Z",
     "2026-01-05T12:00:05Z",
+    "2024-06-18T18:38:10Z",
+    "2018-01-20T12:10:00Z",
+    "2018-01-20T12:10:00Z",
+    "2026-05-14T16:10:00Z",
+    "2025-10-26T01:20:00Z",
+    "2026-02-03T12:00:00Z",
+    "2026-02-03T12:00:00Z",
     "2026-01-05T12:30:00Z",
 ];
 

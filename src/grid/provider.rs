@@ -213,6 +213,16 @@ providers! {
     electricity_maps = "electricity-maps" as ElectricityMaps,
     /// energy-charts.info of Fraunhofer ISE: countries of Europe.
     energy_charts = "energy-charts" as EnergyCharts,
+    /// WattTime: the marginal intensity of regions all over the world, or their average.
+    watttime = "watttime" as WattTime,
+    /// The Carbon Intensity API of Great Britain's system operator: the whole, or one of its regions.
+    uk_carbon_intensity = "uk-carbon-intensity" as UkCarbonIntensity,
+    /// éCO2mix of RTE: France.
+    rte_eco2mix = "rte-eco2mix" as RteEco2mix,
+    /// Energinet: the two halves of Denmark.
+    energinet = "energinet" as Energinet,
+    /// Ember: means of years or months, of almost every country.
+    ember = "ember" as Ember,
     /// ENTSO-E's transparency platform: generation of bidding zones of Europe, by plant type.
     entsoe = "entsoe" as Entsoe,
     /// The US Energy Information Administration: generation of balancing authorities, by fuel.

@@ -4,6 +4,7 @@ use super::Garbage;
 use crate::grid::series::{Nature, Point};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Grams in a kWh for each pound in a MWh: 453.59237 g / 1000 kWh (exact, the international pound of 1959).
@@ -76,6 +77,14 @@ pub fn escaped(text: &str) -> String {
             _ => format!("%{byte:02X}"),
         })
         .collect()
+}
+
+/// A provider's own name of a zone, from a map in the configuration; capitals do not matter.
+#[must_use]
+pub fn named<'a>(names: &'a BTreeMap<String, String>, zone: &str) -> Option<&'a str> {
+    let mut names = names.iter();
+    let found = names.find(|(of, _)| of.eq_ignore_ascii_case(zone));
+    found.map(|(_, name)| name.as_str())
 }
 
 /// The beginning of a text that somebody else wrote.
