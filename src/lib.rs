@@ -22,6 +22,7 @@ pub mod web;
 pub mod data;
 pub mod file;
 pub mod secret;
+pub mod http;
 pub mod config;
 pub mod cli;
 pub mod log;

@@ -448,6 +448,8 @@ families! {
     nvml,
     /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
     hwmon,
+    /// BMCs of this node, asked through Redfish.
+    redfish,
     /// Power modelled from rated power and load where a package or its memory has no sensor.
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
