@@ -47,6 +47,27 @@ pub struct Chassis {
     pub supplies: Supplies,
 }
 
+impl Chassis {
+    /// What told power before and does not now stays, to be a fault at every read.
+    fn after(self, was: &Self) -> Self {
+        let is_makeshift = |total: &Total| matches!(total, Total::Energy(_) | Total::Output);
+        let total = match (self.total, &was.total) {
+            (None, old) => old.clone(),
+            (Some(new), Some(old)) if is_makeshift(&new) && !is_makeshift(old) => Some(old.clone()),
+            (new, _) => new,
+        };
+        let supplies = match self.supplies {
+            Supplies::None => was.supplies.clone(),
+            new => new,
+        };
+        Self {
+            total,
+            supplies,
+            ..self
+        }
+    }
+}
+
 /// Where a chassis tells what it draws.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Total {
@@ -126,15 +147,14 @@ pub fn look(client: &mut Client, named: &[String], old: &Layout) -> Result<Layou
     let mut next: Vec<usize> = (0..seen.len()).filter(|at| tree.is_root(*at)).collect();
     while let Some(at) = next.pop() {
         let Some(chassis) = seen.get(at) else { continue };
-        let found = probe(client, chassis, &mut layout.odd)?;
-        if let Some(found) = found {
+        let was = old.chassis.iter().find(|was| was.path == chassis.path);
+        match (probe(client, chassis, &mut layout.odd)?, was) {
             // What is inside is in its power already.
-            layout.chassis.push(found);
-        } else if let Some(was) = old.chassis.iter().find(|c| c.path == chassis.path) {
+            (Some(found), None) => layout.chassis.push(found),
+            (Some(found), Some(was)) => layout.chassis.push(found.after(was)),
             // It told power before: that it does not now is a fault, at every read.
-            layout.chassis.push(was.clone());
-        } else {
-            next.extend(tree.inside(at));
+            (None, Some(was)) => layout.chassis.push(was.clone()),
+            (None, None) => next.extend(tree.inside(at)),
         }
     }
     layout.chassis.sort_by(|a, b| a.path.cmp(&b.path));

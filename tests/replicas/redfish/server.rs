@@ -1,7 +1,7 @@
 //! A BMC over real TLS, as `README.md` beside says. Used by the unit tests and by those of the whole program.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
 use rustls::crypto::ring;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -134,6 +134,8 @@ impl Drop for Replica {
     }
 }
 
+static AUTHORITIES: AtomicU32 = AtomicU32::new(0);
+
 fn certificates(
     names: &[&str],
     shape: impl FnOnce(&mut CertificateParams),
@@ -141,6 +143,9 @@ fn certificates(
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    // No two authorities share a name.
+    let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
+    params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
@@ -178,6 +183,7 @@ type Stream = StreamOwned<ServerConnection, TcpStream>;
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>, ended: &AtomicBool) {
     // A connection that nobody uses ends with the test.
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_nodelay(true).unwrap();
     let connection = ServerConnection::new(config).unwrap();
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     while let Some(request) = request(&mut stream) {
@@ -213,8 +219,7 @@ fn request(stream: &mut BufReader<Stream>) -> Option<Request> {
 fn say(stream: &mut Stream, status: u16, headers: &str, body: &[u8]) -> Option<()> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status} Said\r\n{headers}Content-Length: {length}\r\n\r\n");
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(body).ok()?;
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
     stream.flush().ok()
 }
 
