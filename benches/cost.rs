@@ -6,6 +6,8 @@
 
 #[path = "cost/engine.rs"]
 mod engine;
+#[path = "cost/gpus.rs"]
+mod gpus;
 #[path = "cost/process.rs"]
 mod process;
 #[path = "cost/tree.rs"]
@@ -40,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tree = tree::build()?;
     let mut verdict = Verdict { held: true };
     against_node_exporter(tree.path(), &mut verdict)?;
+    gpus::sampling(&mut verdict)?;
     engine::flat_memory(&mut verdict)?;
     let binary =
         std::fs::metadata(env!("CARGO_BIN_EXE_gramwatt"))?.len() as f64 / f64::from(1 << 20);
@@ -56,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn against_node_exporter(tree: &Path, verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
-    let ours = Peer::gramwatt(tree)?;
+    let ours = Peer::gramwatt(tree, &[])?;
     let theirs = Peer::node_exporter(tree)?;
     let (mut a, mut b) = (Scrapes::default(), Scrapes::default());
     for _ in 0..ROUNDS {
@@ -101,10 +104,7 @@ fn against_node_exporter(tree: &Path, verdict: &mut Verdict) -> Result<(), Box<d
 
 /// The idle exporter: nothing but sampling at 1 Hz.
 fn sampling(ours: &Peer, tree: &Path, verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
-    let time = Duration::from_secs(30);
-    let (before, start) = (ours.cpu()?, Instant::now());
-    std::thread::sleep(time);
-    let share = (ours.cpu()? - before) / start.elapsed().as_secs_f64();
+    let share = ours.idle(Duration::from_secs(30))?;
     verdict.line(
         "sampling at 1 Hz: two sockets, dram, ACPI meter",
         &format!("{:.4} % of a core", share * 100.0),

@@ -37,14 +37,21 @@ install_packages() {
             apt-get install --yes --no-install-recommends "$@"; }
 }
 
-# download PACKAGE: into the current directory, with this machine's package lists, else with lists of
+# with_lists PROGRAM ARGUMENT...: runs one of apt's with this machine's package lists, else with lists of
 # our own, which any user may fetch.
-download() {
-    apt-get download "$1" 2>/dev/null && return
+with_lists() {
+    local program=$1
+    shift
+    "$program" "$@" 2>/dev/null && return
     local own=(-o "Dir::State::Lists=$tools/apt/lists" -o "Dir::Cache=$tools/apt/cache")
     mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
-    [ -e "$tools/apt/updated" ] || { apt-get "${own[@]}" -q update && touch "$tools/apt/updated"; }
-    apt-get "${own[@]}" download "$1"
+    [ -e "$tools/apt/updated" ] || { apt-get "${own[@]}" -q update >&2 && touch "$tools/apt/updated"; }
+    "$program" "${own[@]}" "$@"
+}
+
+# download PACKAGE: into the current directory.
+download() {
+    with_lists apt-get download "$1"
 }
 
 # unpack PACKAGE PROGRAM...: makes the programs of a Debian package callable.
@@ -68,6 +75,41 @@ unpack() {
     for program in "$@"; do
         mv "$scratch/usr/bin/$program" "$bin/"
     done
+    rm -rf "$scratch"
+}
+
+# unpack_whole PACKAGE PROGRAM: as unpack, with those of its libraries that this machine lacks, behind a
+# wrapper that lets it find them.
+unpack_whole() {
+    local package=$1 program=$2 root=$tools/$1 each scratch libraries
+    has "$program" && return
+    if ! has apt-cache || ! has dpkg-deb; then
+        fail "no $program here, and no apt-get to fetch it: install $package so that $program is on the PATH"
+    fi
+    echo "setup: unpacking Debian's $package into target/tools"
+    scratch=$(mktemp -d "$tools/unpack.XXXXXX")
+    rm -rf "$root"
+    (
+        cd "$scratch"
+        with_lists apt-cache depends --recurse --important "$package" |
+            { grep -E "^(lib[a-z0-9.+-]+|$package)\$" || true; } | sort -u |
+            while read -r each; do
+                [ "$each" = "$package" ] ||
+                    ! dpkg-query -W -f='${Status}' "$each" 2>/dev/null | grep -q ' installed$' || continue
+                download "$each" >/dev/null
+            done
+        for each in ./*.deb; do
+            dpkg-deb -x "$each" "$root"
+        done
+        [ -n "$(find "$root" -path "*bin/$program" -type f)" ]
+    ) || fail "cannot fetch $package; install it so that $program is on the PATH: apt-get install $package"
+    libraries=$(find "$root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
+    each=$(find "$root" -path "*bin/$program" -type f)
+    cat >"$bin/$program" <<WRAPPER
+#!/bin/sh
+LD_LIBRARY_PATH='$libraries' exec '$each' "\$@"
+WRAPPER
+    chmod +x "$bin/$program"
     rm -rf "$scratch"
 }
 
@@ -109,3 +151,6 @@ python_environment
 cargo_deny
 unpack prometheus prometheus promtool
 unpack shellcheck shellcheck
+unpack_whole snmpd snmpd
+unpack_whole openipmi ipmi_sim
+unpack_whole ipmitool ipmitool

@@ -45,6 +45,9 @@ enum Order {
 /// Longest time that a reload may look at the configuration and the machine.
 const LONGEST_LOOK: Duration = Duration::from_secs(20);
 
+/// Longest time that sensors are given at the end to take leave of what they ask.
+const LEAVE: Duration = Duration::from_secs(2);
+
 /// Orders that wait for the engine; samplers wait beyond that.
 const QUEUE: usize = 64;
 
@@ -186,6 +189,7 @@ impl Keeper {
             }
         }
         self.tick();
+        self.samplers.end(LEAVE);
     }
 
     fn tick(&mut self) {

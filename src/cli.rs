@@ -104,7 +104,8 @@ struct Flags {
     /// Facility power / IT power, at least 1.
     #[arg(long = "node.pue", value_name = "RATIO", value_parser = checked::<Pue>, global = true)]
     pue: Option<Pue>,
-    /// Meter that sets the node's total: auto, none, pdu, psu, bmc, cray, acpi, board or psys [default: auto].
+    /// Meter that sets the node's total: auto, none, pdu, psu, bmc, cray, acpi, board or psys, or several
+    /// in the order in which they are trusted (acpi,bmc) [default: auto].
     #[arg(long = "node.meter", value_name = "METER", value_parser = word::<Meter>, global = true)]
     meter: Option<Meter>,
     /// How often sensors are read, 100ms to 1m [default: 1s].

@@ -27,6 +27,16 @@ impl Moment {
             wall: self.wall.checked_add(time).unwrap_or(Timestamp::MAX),
         }
     }
+
+    /// The moment a `time` of wakefulness earlier, on all three clocks; never before the first.
+    #[must_use]
+    pub fn earlier(self, time: Duration) -> Self {
+        Self {
+            awake: self.awake.saturating_sub(time),
+            boot: self.boot.saturating_sub(time),
+            wall: self.wall.checked_sub(time).unwrap_or(Timestamp::MIN),
+        }
+    }
 }
 
 /// Reads the machine's clocks.

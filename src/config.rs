@@ -2,8 +2,7 @@
 
 use crate::embodied::Making;
 use crate::file;
-use crate::node::Choice;
-use crate::sensor::{MeterClass, Sensors};
+use crate::sensor::Sensors;
 use crate::units::GramsPerKwh;
 use crate::web::listen;
 use jiff::SignedDuration;
@@ -14,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) mod explain;
+mod meter;
 mod reference;
 
+pub use meter::Meter;
 pub use reference::reference;
 
 /// Everything the program can be told.
@@ -52,7 +53,8 @@ pub struct Node {
     /// where one is given, else 1, and the page says "PUE not set".
     pub pue: Option<Pue>,
     /// Which meter sets the node's total: `auto` (the most trusted that speaks: pdu, psu, bmc, cray,
-    /// acpi, board, psys), one of these classes, or `none` (the sum of devices).
+    /// acpi, board, psys), one of these classes, a list of them in another order (`[acpi, bmc]`), or
+    /// `none` (the sum of devices).
     pub meter: Meter,
 }
 
@@ -80,47 +82,6 @@ impl TryFrom<f64> for Pue {
             "{ratio} is no PUE: it is facility power / IT power, at least 1 (a facility uses what its \
              machines use, and more), at most 10"
         ))
-    }
-}
-
-/// `node.meter`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Meter {
-    /// The most trusted one that speaks.
-    #[default]
-    Auto,
-    /// None.
-    None,
-    /// An outlet of a power distribution unit.
-    Pdu,
-    /// The power supplies' input.
-    Psu,
-    /// The baseboard management controller.
-    Bmc,
-    /// Cray's node meter.
-    Cray,
-    /// The ACPI power meter.
-    Acpi,
-    /// The input rail of a board.
-    Board,
-    /// RAPL's platform domain.
-    Psys,
-}
-
-impl From<Meter> for Choice {
-    fn from(meter: Meter) -> Self {
-        match meter {
-            Meter::Auto => Self::Auto,
-            Meter::None => Self::None,
-            Meter::Pdu => Self::Class(MeterClass::Pdu),
-            Meter::Psu => Self::Class(MeterClass::Psu),
-            Meter::Bmc => Self::Class(MeterClass::Bmc),
-            Meter::Cray => Self::Class(MeterClass::Cray),
-            Meter::Acpi => Self::Class(MeterClass::Acpi),
-            Meter::Board => Self::Class(MeterClass::Board),
-            Meter::Psys => Self::Class(MeterClass::Psys),
-        }
     }
 }
 

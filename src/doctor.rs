@@ -76,7 +76,18 @@ fn told(finding: &Finding, sensors: &mut [(Box<dyn Sensor>, Duration)]) -> Vec<F
         detail: fault.to_string(),
         mend: fault.mend.clone(),
     });
-    found.chain(amiss).collect()
+    let told: Vec<Finding> = found.chain(amiss).collect();
+    if told.is_empty() {
+        let why = sensor
+            .silence()
+            .unwrap_or("answered, and tells of no device");
+        return vec![Finding {
+            state: Presence::Absent,
+            detail: format!("{}: {why}", finding.detail),
+            ..finding.clone()
+        }];
+    }
+    told
 }
 
 fn line(text: &mut String, finding: &Finding) {

@@ -11,7 +11,7 @@ use crate::carbon::{Factor, Timeline};
 use crate::clock::Moment;
 use crate::embodied::Making;
 use crate::ledger::{Account, Ledger, Method, Reader};
-use crate::node::{Choice, Node};
+use crate::node::{Choice, Force, Node};
 use crate::sensor::{MeterClass, Part, Readings, Scope};
 use crate::snapshot::{Grid, Pue, Snapshot};
 use crate::state::State;
@@ -177,7 +177,8 @@ impl Engine {
                 .book_other(rest, self.other_method(), &self.timeline);
             if rest.short && shorts == 0 {
                 warn!(
-                    meter = self.node.meter().map_or("", MeterClass::label),
+                    meter = self.node.force().map_or("", |force| force.class.label()),
+                    sensor = self.node.force().map_or("", Force::family),
                     "the meter reads less than the sum of the devices: `other` stays as it is; \
                      check the meter's calibration, or set node.meter to another one or to none"
                 );
@@ -202,15 +203,16 @@ impl Engine {
     /// What to say where the configuration asks for a meter that is not there, once all sensors have had
     /// their time.
     fn note_on_meter(&mut self, ready: bool) -> Option<Arc<str>> {
-        let Choice::Class(class) = self.settings.meter else {
-            return None;
-        };
-        if !ready || self.node.meter().is_some() {
+        let Choice(wanted) = &self.settings.meter;
+        if !ready || self.node.force().is_some() || wanted.is_empty() || *wanted == MeterClass::ALL
+        {
             return None;
         }
-        let of_class = Scope::Node(class);
         let is_there = self.ledger.accounts().any(|(part, _)| match part {
-            Part::Meter { scope, .. } => *scope == of_class,
+            Part::Meter {
+                scope: Scope::Node(class),
+                ..
+            } => wanted.contains(class),
             _ => false,
         });
         let what = if is_there {
@@ -218,9 +220,11 @@ impl Engine {
         } else {
             "there is no such meter"
         };
-        let class = class.label();
+        let wanted: Vec<&str> = wanted.iter().map(|class| class.label()).collect();
+        let wanted = wanted.join(", ");
         let note: Arc<str> =
-            format!("node.meter is {class}, and {what}: the node is the sum of its devices").into();
+            format!("node.meter is {wanted}, and {what}: the node is the sum of its devices")
+                .into();
         if self.meter_note.as_ref() != Some(&note) {
             warn!("{note}");
             self.meter_note = Some(Arc::clone(&note));
@@ -241,16 +245,10 @@ impl Engine {
     }
 
     fn meters_in_force(&self) -> impl Iterator<Item = &Account> {
-        let class = self.node.meter();
-        self.ledger
-            .accounts()
-            .filter_map(move |(part, account)| match part {
-                Part::Meter {
-                    scope: Scope::Node(of),
-                    ..
-                } if Some(*of) == class => Some(account),
-                _ => None,
-            })
+        let force = self.node.force().into_iter();
+        force
+            .flat_map(|force| force.accounts(&self.ledger))
+            .map(|(_, account)| account)
     }
 }
 

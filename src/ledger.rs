@@ -288,7 +288,9 @@ impl Account {
             }
         };
         if from != base.at {
+            // What was between is not known: the books stood still until the counter's new life began.
             self.whole_since = from.boot;
+            self.history.push(from, self.joules);
         }
         self.suspect = None;
         self.last = Last::Counter(now);
@@ -440,11 +442,15 @@ impl Ledger {
         (account.tell(&booking, reading, at), booking.event)
     }
 
-    /// Whether a more trusted sensor reads the same hardware under another name, or with something else.
+    /// Whether a more trusted sensor reads the same hardware under another name, or with something else; or one
+    /// of the same family did so first.
     fn is_read_better(&self, reader: &Reader, part: &Part, at: Moment) -> bool {
         let kind = part.kind();
+        let is_before = |other: &Reader| {
+            other.rank < reader.rank || (other.rank == reader.rank && other.name != reader.name)
+        };
         self.accounts.iter().any(|(other, account)| {
-            account.reader.rank < reader.rank
+            is_before(&account.reader)
                 && account.is_kept_from(reader.rank, at)
                 && other != part
                 && (other.overlaps(part) || kind.is_some_and(|k| account.source.holds.contains(&k)))

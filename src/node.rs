@@ -8,30 +8,69 @@
 
 use crate::clock::Moment;
 use crate::ledger::{Account, Ledger, Method};
-use crate::sensor::{MeterClass, Part, Scope};
+use crate::sensor::{FAMILIES, MeterClass, Part, Scope};
 use crate::units::{Joules, Watts};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Which meter may set the node's total.
+/// Which meters may set the node's total, most trusted first: of these classes the first that speaks does.
+/// With none, the node is the sum of its devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The most trusted one that speaks.
-    Auto,
-    /// None: the node is the sum of its devices.
-    None,
-    /// This class, and no other.
-    Class(MeterClass),
+pub struct Choice(pub Vec<MeterClass>);
+
+impl Choice {
+    /// Any meter, in the usual order.
+    #[must_use]
+    pub fn auto() -> Self {
+        Self(MeterClass::ALL.to_vec())
+    }
+}
+
+/// The meters that set the node's total, and are summed: those of one class that one family reads. Two
+/// families that read one class see the same thing twice (the board's controller, by Redfish and by IPMI).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Force {
+    /// Their class.
+    pub class: MeterClass,
+    /// Their family's place in the order of trust; `None` for books that go on after a restart, until
+    /// it is known again.
+    rank: Option<usize>,
+}
+
+impl Force {
+    /// Whether an account is one of them.
+    #[must_use]
+    pub fn includes(self, part: &Part, account: &Account) -> bool {
+        let of_class =
+            matches!(part, Part::Meter { scope: Scope::Node(of), .. } if *of == self.class);
+        of_class && self.rank.is_none_or(|rank| rank == account.reader.rank)
+    }
+
+    /// The family that reads them; empty where that is not known yet.
+    #[must_use]
+    pub fn family(self) -> &'static str {
+        let family = self.rank.and_then(|rank| FAMILIES.get(rank));
+        family.map_or("", |family| family.name)
+    }
+
+    /// Their accounts.
+    pub fn accounts(self, ledger: &Ledger) -> impl Iterator<Item = (&Part, &Account)> {
+        let all = ledger.accounts();
+        all.filter(move |(part, account)| self.includes(part, account))
+    }
 }
 
 /// Longest debt of `other`, in time at the devices' mean power: jitter is paid back, a meter that
 /// always reads less than the devices is not.
 const LONGEST_DEBT: Duration = Duration::from_secs(60);
 
-/// What the meter and the devices had come to at one moment.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What the meters and the devices had come to at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Point {
     class: MeterClass,
+    /// Which meters: other ones have come to something else.
+    #[serde(default)]
+    meters: Vec<Part>,
     at: Moment,
     meter: Joules,
     devices: Joules,
@@ -41,7 +80,7 @@ struct Point {
 #[derive(Clone, Debug)]
 pub struct Node {
     choice: Choice,
-    class: Option<MeterClass>,
+    force: Option<Force>,
     since: Option<Point>,
     debt: Joules,
     other: Option<Joules>,
@@ -76,7 +115,7 @@ impl Node {
     pub fn new(choice: Choice, saved: Saved) -> Self {
         Self {
             choice,
-            class: saved.class,
+            force: saved.class.map(|class| Force { class, rank: None }),
             since: saved.since,
             debt: saved.debt,
             other: saved.other,
@@ -88,8 +127,8 @@ impl Node {
     #[must_use]
     pub fn save(&self) -> Saved {
         Saved {
-            class: self.class,
-            since: self.since,
+            class: self.force.map(|force| force.class),
+            since: self.since.clone(),
             debt: self.debt,
             other: self.other,
         }
@@ -100,10 +139,10 @@ impl Node {
         self.choice = choice;
     }
 
-    /// The class of meter that the total rests on; `None` where it is the sum of devices.
+    /// The meters that the total rests on; `None` where it is the sum of devices.
     #[must_use]
-    pub fn meter(&self) -> Option<MeterClass> {
-        self.class
+    pub fn force(&self) -> Option<Force> {
+        self.force
     }
 
     /// Energy beyond the devices since boot; `None` where no meter has ever been in force.
@@ -115,9 +154,8 @@ impl Node {
     /// What the meter in force reads; `None` where none is, or its power is not known.
     #[must_use]
     pub fn metered(&self, ledger: &Ledger, now: Moment) -> Option<Watts> {
-        meters(ledger, self.class?)
-            .map(|account| account.watts_at(now))
-            .sum()
+        let meters = self.force?.accounts(ledger);
+        meters.map(|(_, account)| account.watts_at(now)).sum()
     }
 
     /// Power beyond the devices: what the meter in force reads, less what they draw, both as they are
@@ -157,20 +195,38 @@ impl Node {
 
     /// Compares meter and devices as far as both have been read.
     pub fn reconcile(&mut self, ledger: &Ledger, now: Moment) -> Option<Rest> {
-        self.since = self.since.filter(|point| self.admits(point.class));
-        let class = self.best(ledger, now);
-        self.class = class;
-        let class = class?;
+        let admitted = &self.choice.0;
+        self.since = self
+            .since
+            .take()
+            .filter(|point| admitted.contains(&point.class));
+        self.force = self.best(ledger, now);
+        let force = self.force?;
         let other = *self.other.get_or_insert(Joules::ZERO);
-        let point = Self::point(ledger, class, now)?;
-        let before = self.since.filter(|before| before.class == class);
-        if before.is_some_and(|before| point.at.boot <= before.at.boot) {
+        let point = point(ledger, force, now)?;
+        let is_same = |before: &Point| before.class == force.class && before.meters == point.meters;
+        let before = self.since.take().filter(is_same);
+        if before
+            .as_ref()
+            .is_some_and(|before| point.at.boot <= before.at.boot)
+        {
+            self.since = before;
             return None;
         }
-        self.since = Some(point);
+        self.since = Some(point.clone());
         // A meter that missed energy says nothing of that time. One that was only silent does.
-        let whole = |since: &Point| meters(ledger, class).all(|m| m.whole_since() <= since.at.boot);
-        let before = before.filter(whole)?;
+        let whole = force
+            .accounts(ledger)
+            .map(|(_, meter)| meter.whole_since())
+            .max()?;
+        let before = match before? {
+            before if whole <= before.at.boot => before,
+            _ => known(
+                ledger,
+                force,
+                point.at.earlier(point.at.boot.saturating_sub(whole)),
+            )?,
+        };
         let devices = point.devices - before.devices;
         let beyond = point.meter - before.meter - devices;
         let window = point.at.boot - before.at.boot;
@@ -195,61 +251,53 @@ impl Node {
         })
     }
 
-    fn admits(&self, class: MeterClass) -> bool {
-        match self.choice {
-            Choice::Auto => true,
-            Choice::None => false,
-            Choice::Class(only) => class == only,
-        }
-    }
-
-    fn best(&self, ledger: &Ledger, now: Moment) -> Option<MeterClass> {
-        let speaks = |class: &MeterClass| {
-            let mut meters = meters(ledger, *class).peekable();
-            meters.peek().is_some() && meters.all(|account| account.is_live(now))
+    /// The first class admitted of which a family's meters all speak, and the most trusted such family.
+    fn best(&self, ledger: &Ledger, now: Moment) -> Option<Force> {
+        let ranks = |class: MeterClass| {
+            let all = Force { class, rank: None };
+            let mut ranks: Vec<usize> = all.accounts(ledger).map(|(_, a)| a.reader.rank).collect();
+            ranks.sort_unstable();
+            ranks.dedup();
+            ranks.into_iter().map(move |rank| Force {
+                class,
+                rank: Some(rank),
+            })
         };
-        MeterClass::ALL
-            .into_iter()
-            .filter(|class| self.admits(*class))
-            .find(speaks)
-    }
-
-    /// The latest moment that every meter of the class and every live device is known up to.
-    fn point(ledger: &Ledger, class: MeterClass, now: Moment) -> Option<Point> {
-        let live = ledger
-            .devices()
-            .map(|(_, _, account)| account)
-            .filter(|a| a.is_live(now));
-        let at = meters(ledger, class)
-            .chain(live)
-            .map(Account::known_until)
-            .min_by_key(|at| at.boot)?;
-        let meter = meters(ledger, class)
-            .map(|a| a.joules_at(at.boot))
-            .sum::<Option<Joules>>()?;
-        let devices = ledger
-            .devices()
-            .map(|(_, _, a)| a.joules_at(at.boot))
-            .sum::<Option<Joules>>()?;
-        Some(Point {
-            class,
-            at,
-            meter,
-            devices,
-        })
+        let speaks = |force: &Force| {
+            force
+                .accounts(ledger)
+                .all(|(_, account)| account.is_live(now))
+        };
+        self.choice.0.iter().copied().flat_map(ranks).find(speaks)
     }
 }
 
-fn meters(ledger: &Ledger, class: MeterClass) -> impl Iterator<Item = &Account> {
-    ledger
-        .accounts()
-        .filter_map(move |(part, account)| match part {
-            Part::Meter {
-                scope: Scope::Node(of),
-                ..
-            } if *of == class => Some(account),
-            _ => None,
-        })
+/// The latest moment that all meters in force and every live device are known up to.
+fn point(ledger: &Ledger, force: Force, now: Moment) -> Option<Point> {
+    let meters = || force.accounts(ledger).map(|(_, account)| account);
+    let devices = || ledger.devices().map(|(_, _, account)| account);
+    let at = meters()
+        .chain(devices().filter(|account| account.is_live(now)))
+        .map(Account::known_until)
+        .min_by_key(|at| at.boot)?;
+    known(ledger, force, at)
+}
+
+/// What all meters in force and all devices had come to at a moment; `None` where that is forgotten.
+fn known(ledger: &Ledger, force: Force, at: Moment) -> Option<Point> {
+    let sum = |account: &Account| account.joules_at(at.boot);
+    let meters = || force.accounts(ledger).map(|(_, account)| account);
+    let devices = || ledger.devices().map(|(_, _, account)| account);
+    Some(Point {
+        class: force.class,
+        meters: force
+            .accounts(ledger)
+            .map(|(part, _)| part.clone())
+            .collect(),
+        at,
+        meter: meters().map(sum).sum::<Option<Joules>>()?,
+        devices: devices().map(sum).sum::<Option<Joules>>()?,
+    })
 }
 
 #[cfg(test)]

@@ -15,33 +15,39 @@ use std::time::Duration;
 /// thrown away, this long before the first that counts.
 const WARM_UP: Duration = Duration::from_millis(100);
 
-/// Measures for `time`: reads every sensor at the start, at its own pace, and at the end.
+/// Measures for `time`: reads every sensor at the start, at its own pace, and at the end. Those that are dear
+/// to read, far away, are read just so often.
 #[must_use]
 pub fn measure(mut setup: Setup, time: Duration) -> Arc<Snapshot> {
-    for (sensor, _) in &mut setup.sensors {
+    for (sensor, _) in setup
+        .sensors
+        .iter_mut()
+        .filter(|(_, pace)| *pace <= setup.interval)
+    {
         drop(sensor.read());
     }
     thread::sleep(WARM_UP);
-    let mut engine = Engine::new(setup.settings, &setup.seats, None, clock::now());
-    let pace = setup
-        .seats
-        .iter()
-        .map(|seat| seat.interval)
-        .min()
-        .unwrap_or(time);
-    let end = clock::now().awake + time;
+    let start = clock::now();
+    let mut engine = Engine::new(setup.settings, &setup.seats, None, start);
+    let end = start.awake + time;
+    let mut due = vec![start.awake; setup.sensors.len()];
     loop {
-        for (sensor, _) in &mut setup.sensors {
-            let name = sensor.name().into();
-            engine.apply(&sampler::read(sensor.as_mut(), &name));
+        let now = clock::now().awake;
+        let last = now >= end;
+        for ((sensor, pace), due) in setup.sensors.iter_mut().zip(&mut due) {
+            if last || now >= *due {
+                *due = now + *pace;
+                let name = sensor.name().into();
+                engine.apply(&sampler::read(sensor.as_mut(), &name));
+            }
         }
         let now = clock::now();
         let snapshot = engine.tick(now);
-        let left = end.saturating_sub(now.awake);
-        if left.is_zero() {
+        if last {
             return Arc::new(snapshot);
         }
-        thread::sleep(left.min(pace));
+        let next = due.iter().copied().min().unwrap_or(end).min(end);
+        thread::sleep(next.saturating_sub(now.awake));
     }
 }
 
@@ -130,4 +136,51 @@ pub fn json(snapshot: &Snapshot) -> String {
         "notes": snapshot.notes,
     });
     format!("{page:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::engine::Seat;
+    use crate::sensor::{Readings, Sensor};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Counted(&'static str, Arc<AtomicUsize>);
+
+    impl Sensor for Counted {
+        fn name(&self) -> &str {
+            self.0
+        }
+        fn read(&mut self) -> Readings {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Readings::default()
+        }
+    }
+
+    #[test]
+    fn what_is_dear_to_read_is_read_at_the_start_and_at_the_end_alone() {
+        let mut config = Config::default();
+        config.path.sysfs = "/nowhere".into();
+        config.path.procfs = "/nowhere".into();
+        config.sensors.nvml.library = "/nowhere".into();
+        let mut setup = Setup::new(&config).unwrap();
+        setup.interval = Duration::from_millis(20);
+        (setup.seats, setup.sensors) = (Vec::new(), Vec::new());
+        let counts = [("near", 20), ("far", 10_000)].map(|(name, pace)| {
+            let (count, interval) = (Arc::default(), Duration::from_millis(pace));
+            setup.seats.push(Seat {
+                name: name.into(),
+                rank: 0,
+                interval,
+            });
+            let sensor = Counted(name, Arc::clone(&count));
+            setup.sensors.push((Box::new(sensor), interval));
+            count
+        });
+        drop(measure(setup, Duration::from_millis(200)));
+        let [near, far] = counts.map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(far, 2);
+        assert!(near > 3, "{near}");
+    }
 }

@@ -6,6 +6,7 @@ use crate::sensor::Sensor;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const STACK: usize = 4 << 20;
 pub struct Samplers {
     stop: Arc<AtomicBool>,
     threads: Vec<Thread>,
+    /// Ends when the last thread has.
+    all: Receiver<()>,
 }
 
 impl Samplers {
@@ -33,25 +36,42 @@ impl Samplers {
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
+        let (each, all) = channel();
         for (sensor, every) in sensors {
             let stop = Arc::clone(&stop);
             let deliver = deliver.clone();
+            let each = each.clone();
             let thread = thread::Builder::new()
                 .name(sensor.name().to_owned())
                 .stack_size(STACK)
-                .spawn(move || sample(sensor, every, &stop, &deliver))?;
+                .spawn(move || {
+                    sample(sensor, every, &stop, &deliver);
+                    drop(each);
+                })?;
             threads.push(thread.thread().clone());
         }
-        Ok(Self { stop, threads })
+        Ok(Self { stop, threads, all })
+    }
+
+    /// Retires them, and waits a while for the reads that they are in, so that a sensor can take leave of
+    /// what it asks: a controller has few places for sessions.
+    pub fn end(self, patience: Duration) {
+        self.retire();
+        // Nothing is ever sent: it ends with the threads, or when patience does.
+        let _ = self.all.recv_timeout(patience);
+    }
+
+    fn retire(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in &self.threads {
+            thread.unpark();
+        }
     }
 }
 
 impl Drop for Samplers {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in &self.threads {
-            thread.unpark();
-        }
+        self.retire();
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Setup {
     pub settings: Settings,
     /// The sensors, as the engine knows them.
     pub seats: Vec<Seat>,
+    /// How often sensors are read that ask for nothing else.
+    pub interval: Duration,
     /// The sensors themselves, with the pace of each.
     pub sensors: Vec<(Box<dyn Sensor>, Duration)>,
     /// What every family found; `None` for one that is switched off.
@@ -33,12 +35,13 @@ impl Setup {
                 factor: place.factor,
                 grid: place.grid.map(Arc::new),
                 pue: place.pue,
-                meter: config.node.meter.into(),
+                meter: (&config.node.meter).into(),
                 making: config.embodied.clone(),
                 host: host(config),
                 demo: config.demo,
             },
             seats: Vec::new(),
+            interval: config.sensors.interval.duration(),
             sensors: Vec::new(),
             findings: Vec::new(),
         };

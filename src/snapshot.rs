@@ -93,6 +93,8 @@ pub struct Meter {
     pub watts: Option<Watts>,
     /// Energy since boot.
     pub joules: Joules,
+    /// Whether it is one of those that set the node's total.
+    pub in_force: bool,
 }
 
 /// The machine's books.
@@ -100,6 +102,8 @@ pub struct Meter {
 pub struct Node {
     /// The class of meter that the total rests on; `None`: the sum of devices.
     pub meter: Option<MeterClass>,
+    /// The family of sensors that reads it; empty where there is none.
+    pub meter_sensor: &'static str,
     /// Power of devices and `other`; `None` while nothing is known.
     pub watts: Option<Watts>,
     /// Energy since boot; `None` before the first device.

@@ -47,11 +47,12 @@ impl Scrapes {
 }
 
 impl Peer {
-    /// This build of gramwatt.
-    pub fn gramwatt(tree: &Path) -> Result<Self> {
+    /// This build of gramwatt, told something more.
+    pub fn gramwatt(tree: &Path, more: &[String]) -> Result<Self> {
         let port = free_port()?;
         Self::start(
             Command::new(env!("CARGO_BIN_EXE_gramwatt"))
+                .args(more)
                 .arg(format!("--path.sysfs={}", tree.join("sys").display()))
                 .arg(format!("--path.procfs={}", tree.join("proc").display()))
                 .arg(format!("--state.directory={}", tree.join("run").display()))
@@ -118,6 +119,13 @@ impl Peer {
         }
         scrapes.cpu = self.cpu()? - before;
         Ok(scrapes)
+    }
+
+    /// Share of a core that it uses while nobody scrapes.
+    pub fn idle(&self, time: Duration) -> Result<f64> {
+        let (before, start) = (self.cpu()?, Instant::now());
+        std::thread::sleep(time);
+        Ok((self.cpu()? - before) / start.elapsed().as_secs_f64())
     }
 
     /// CPU seconds of all its threads.

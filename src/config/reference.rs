@@ -19,14 +19,23 @@ fn rows(object: &Value, root: &Schema, prefix: &str, defaults: &Value, out: &mut
     let Some(properties) = object.get("properties").and_then(Value::as_object) else {
         return;
     };
+    let required = object.get("required").and_then(Value::as_array);
+    // A section may be left out with all that it requires; an entry of a list is there.
+    let required = required.filter(|_| prefix.contains('['));
+    let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|key| key == name));
     for (name, property) in properties {
+        // The word that tells the kinds of entry apart is in their names.
+        if property.get("const").is_some() {
+            continue;
+        }
         let key = if prefix.is_empty() {
             name.clone()
         } else {
             format!("{prefix}.{name}")
         };
-        let default = defaults.get(name).unwrap_or(&Value::Null);
         let inner = resolve(property, root);
+        let default = defaults.get(name).or_else(|| property.get("default"));
+        let default = default.unwrap_or(&Value::Null);
         let meaning = property
             .get("description")
             .or_else(|| inner.get("description"));
@@ -34,15 +43,37 @@ fn rows(object: &Value, root: &Schema, prefix: &str, defaults: &Value, out: &mut
             .and_then(Value::as_str)
             .unwrap_or("")
             .replace('\n', " ");
-        let entry = inner.get("items").map(|items| resolve(items, root));
         if inner.get("properties").is_some() {
             rows(inner, root, &key, default, out);
         } else {
-            let _ = writeln!(out, "| `{key}` | {} | {meaning} |", shown(default));
+            let default = match default {
+                Value::Null if is_required(name) => "required".to_owned(),
+                default => shown(default),
+            };
+            let _ = writeln!(out, "| `{key}` | {default} | {meaning} |");
         }
-        if let Some(entry) = entry {
-            rows(entry, root, &format!("{key}[]"), &Value::Null, out);
+        if let Some(entry) = inner.get("items") {
+            entries(resolve(entry, root), root, &key, out);
         }
+    }
+}
+
+/// The keys of a list's entries, which may be of several kinds.
+fn entries(entry: &Value, root: &Schema, key: &str, out: &mut String) {
+    let Some(kinds) = entry.get("oneOf").and_then(Value::as_array) else {
+        return rows(entry, root, &format!("{key}[]"), &Value::Null, out);
+    };
+    for kind in kinds {
+        let word = kind
+            .pointer("/properties/type/const")
+            .and_then(Value::as_str);
+        let key = format!("{key}[{}]", word.unwrap_or_default());
+        let meaning = kind
+            .get("description")
+            .and_then(Value::as_str)
+            .unwrap_or("");
+        let _ = writeln!(out, "| `{key}` |  | {meaning} |");
+        rows(kind, root, &key, &Value::Null, out);
     }
 }
 

@@ -16,7 +16,7 @@ fn the_documented_shape_is_read() {
                 sensors: {interval: 500ms, rapl: {enabled: false}}\n";
     let config = Config::parse(text).unwrap();
     assert_eq!(config.node.pue.map(Pue::ratio), Some(1.3));
-    assert_eq!(config.node.meter, Meter::Acpi);
+    assert_eq!(config.node.meter, serde_yaml::from_str("acpi").unwrap());
     assert_eq!(
         config.sensors.interval.duration(),
         Duration::from_millis(500)

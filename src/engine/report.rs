@@ -5,6 +5,7 @@ use super::books::OTHER;
 use super::health::Health;
 use crate::clock::Moment;
 use crate::ledger::Account;
+use crate::node::Force;
 use crate::sensor::{Kind, Part};
 use crate::snapshot::{Device, Domain, Meter, Node, Snapshot};
 use crate::units::{Grams, GramsPerKwh, Joules, Watts};
@@ -116,6 +117,7 @@ impl Engine {
     }
 
     fn meters(&self, now: Moment) -> Vec<Meter> {
+        let force = self.node.force();
         let meter = |(part, account): (&Part, &Account)| match part {
             Part::Meter { id, scope } => Some(Meter {
                 id: Arc::clone(id),
@@ -123,6 +125,7 @@ impl Engine {
                 sensor: Arc::clone(&account.reader.name),
                 watts: account.watts_at(now),
                 joules: account.joules,
+                in_force: force.is_some_and(|force| force.includes(part, account)),
             }),
             _ => None,
         };
@@ -132,7 +135,7 @@ impl Engine {
     /// Whether the watts that are known are those of the whole node: the meter in force tells its own,
     /// or no device lacks any that it should have. A lower sum would look like a machine that rests.
     fn is_power_known(&self, now: Moment) -> bool {
-        if self.node.meter().is_some() {
+        if self.node.force().is_some() {
             return self.node.metered(&self.ledger, now).is_some();
         }
         let lacks =
@@ -170,7 +173,8 @@ impl Engine {
             .filter_map(|device| device.embodied)
             .collect();
         Node {
-            meter: self.node.meter(),
+            meter: self.node.force().map(|force| force.class),
+            meter_sensor: self.node.force().map_or("", Force::family),
             watts: whole.then(|| watts.into_iter().sum()),
             joules: totals.joules,
             modelled: totals.modelled,

@@ -29,7 +29,7 @@ fn settings(intensity: Option<f64>) -> Settings {
         factor: factor(intensity),
         grid: None,
         pue: Pue::default(),
-        meter: Choice::Auto,
+        meter: Choice::auto(),
         making: serde_yaml::from_str(&format!("kilograms: {{{MAKING}}}")).unwrap(),
         host: "".into(),
         demo: false,
@@ -620,7 +620,7 @@ fn a_lost_device_does_not_lower_the_nodes_power() {
 #[test]
 fn a_meter_that_is_asked_for_and_not_there_is_told_of() {
     let mut settings = settings(None);
-    settings.meter = Choice::Class(MeterClass::Psys);
+    settings.meter = Choice(vec![MeterClass::Psys]);
     let mut engine = Engine::new(settings, &seats(), None, at(0.0));
     let early = run(&mut engine, 0..3);
     assert!(!early.ready && early.notes.is_empty());

@@ -303,9 +303,26 @@ fn history_is_bounded() {
     for second in 0..1000_u64 {
         meter.read(second as f64, counter(second, None));
     }
-    let account = meter.account();
-    assert_eq!(account.joules_at(Duration::from_secs(900)), None);
-    assert!(account.joules_at(Duration::from_secs(940)).is_some());
+    let joules_at = |second: f64| {
+        let time = Duration::from_secs_f64(second);
+        meter.account().joules_at(time).map(|joules| joules.0)
+    };
+    assert_eq!(joules_at(700.0), None);
+    for second in [760.0, 765.5, 966.9, 967.5, 998.2, 999.0] {
+        let joules = joules_at(second).unwrap();
+        assert!((joules - second * 1e-6).abs() < 1e-9, "{second}: {joules}");
+    }
+}
+
+#[test]
+fn history_at_a_quick_pace_reaches_back_as_far() {
+    let mut meter = Meter::new();
+    for tenth in 0..10_000_u64 {
+        meter.read(tenth as f64 * 0.1, counter(tenth, None));
+    }
+    let at = |second| meter.account().joules_at(Duration::from_secs(second));
+    assert_eq!(at(700), None);
+    assert!((at(820).unwrap().0 - 8.2e-3).abs() < 1e-6);
 }
 
 #[test]

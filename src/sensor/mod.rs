@@ -176,6 +176,8 @@ impl Part {
     /// Whether two devices are the same hardware under the names of two families: RAPL reads a package
     /// of several dies die by die (`package-0-die-1`), where a family that sees sockets reads
     /// `package-0`.
+    ///
+    /// A device's id is its own, whatever kind each family takes it for.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let (Self::Device { id: a, kind: k }, Self::Device { id: b, kind: l }) = (self, other)
@@ -186,7 +188,7 @@ impl Part {
             id.strip_prefix(of)
                 .is_some_and(|rest| rest.starts_with("-die-"))
         };
-        k == l && (a == b || is_die(a, b) || is_die(b, a))
+        a == b || (k == l && (is_die(a, b) || is_die(b, a)))
     }
 
     /// The kind of a device; `None` for what is no device.
@@ -332,6 +334,11 @@ pub trait Sensor: Send {
     fn pace(&self, wanted: Duration) -> Duration {
         wanted
     }
+    /// Why the last read gave neither readings nor faults, where there is more to say than that there is
+    /// nothing: `doctor` tells it.
+    fn silence(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What `doctor` found out about one thing.
@@ -446,10 +453,21 @@ families! {
     rapl,
     /// NVIDIA GPUs, through the driver's library (NVML).
     nvml,
+    /// AMD GPUs, from the amdgpu driver's files.
+    amdgpu,
     /// Power and energy sensors of the kernel's hwmon, through a table of known chips.
     hwmon,
+    /// Programs that print what devices draw that nothing else can read; off where none is named.
+    #[serde(deserialize_with = "command::named_once")]
+    command,
     /// BMCs of this node, asked through Redfish.
     redfish,
+    /// The node's power as its BMC tells it, by IPMI DCMI.
+    ipmi,
+    /// Power distribution units: the outlets that feed this node, by SNMP.
+    pdu,
+    /// Counters of the node controller of an HPE Cray EX.
+    cray,
     /// Power modelled from rated power and load where a package or its memory has no sensor.
     model,
     /// A synthetic two-socket, eight-GPU node, switched on by `--demo` alone.
@@ -474,6 +492,7 @@ mod tests {
             (device("package-1", Kind::Cpu), false),
             (device("package-00-die-1", Kind::Cpu), false),
             (device("package-0-die-1", Kind::Dram), false),
+            (device("package-0", Kind::Gpu), true),
         ] {
             assert_eq!(package.overlaps(&b), overlap, "{b}");
             assert_eq!(b.overlaps(&package), overlap, "{b}");

@@ -68,8 +68,12 @@ impl Switch for Config {
 /// Reads between two looks at which GPUs there are, and at what changes seldom.
 const READS_PER_LOOK: u32 = 10;
 
-/// Reads between two attempts to load the library, or to load it anew while a GPU is lost.
-const READS_PER_LOAD: u32 = 30;
+/// Reads between two attempts to load the library, or to load it anew while a GPU is lost: at first, ...
+const SOON: u32 = 30;
+
+/// ... and at most, after it was twice as many each time. A load takes the driver's locks, and what the
+/// dynamic linker keeps of each it never gives back.
+const LATE: u32 = 600;
 
 /// All NVIDIA GPUs of the machine.
 struct Nvidia {
@@ -80,6 +84,8 @@ struct Nvidia {
     looked: u32,
     /// Reads since the library was loaded, or could not be.
     loaded: u32,
+    /// Reads until it is loaded anew if that did not help.
+    patience: u32,
     /// GPUs for which the library is stale, last time.
     failing: usize,
 }
@@ -105,7 +111,8 @@ impl Sensor for Nvidia {
         let (readings, failing) = session.read();
         if failing > self.failing {
             // Something new: do not wait for the next turn.
-            self.loaded = READS_PER_LOAD;
+            self.patience = SOON / 2;
+            self.loaded = SOON;
         }
         self.failing = failing;
         readings
@@ -120,18 +127,22 @@ impl Nvidia {
             sys: sys.to_owned(),
             looked: 0,
             loaded: 0,
+            patience: SOON,
             failing: 0,
         }
     }
 
     /// Looks again at what is due.
     fn refresh(&mut self) {
-        let is_due = self.loaded >= READS_PER_LOAD;
+        let is_due = self.loaded >= self.patience;
         let is_well = self.failing == 0;
         match &mut self.session {
             Ok(session) => {
                 if session.is_asleep() {
                     return;
+                }
+                if is_well {
+                    self.patience = SOON;
                 }
                 if is_well && self.looked >= READS_PER_LOOK {
                     self.looked = 0;
@@ -149,6 +160,7 @@ impl Nvidia {
     fn reload(&mut self) {
         self.looked = 0;
         self.loaded = 0;
+        self.patience = self.patience.saturating_mul(2).min(LATE);
         let known = match &mut self.session {
             Ok(session) => session.known(),
             Err(trouble) => std::mem::take(&mut trouble.known),

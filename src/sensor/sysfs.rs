@@ -69,18 +69,29 @@ impl Attribute {
         self.read(|text| text.parse().ok())
     }
 
-    fn read<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
+    /// What `parse` makes of its bytes as they are: at most [`MAX_BYTES`] and one, which says that there
+    /// are more.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read_with<T>(&mut self, parse: impl FnOnce(&[u8]) -> T) -> Result<T, Fault> {
         let mut buffer = [0; MAX_BYTES + 1];
         match self.fill(&mut buffer) {
-            Ok(bytes) => text(bytes)
-                .and_then(parse)
-                .ok_or_else(|| unreadable(&self.path, bytes)),
+            Ok(bytes) => Ok(parse(bytes)),
             Err(error) => {
                 // A device that vanished and came back is another file under the same path.
                 self.open = None;
                 Err(failed(&self.path, error))
             }
         }
+    }
+
+    fn read<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Fault> {
+        let parsed = self.read_with(|bytes| {
+            let value = text(bytes).and_then(parse);
+            value.ok_or_else(|| bytes.to_vec())
+        })?;
+        parsed.map_err(|bytes| unreadable(&self.path, &bytes))
     }
 
     fn fill<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
@@ -152,6 +163,17 @@ pub fn unreadable(path: &Path, content: &[u8]) -> Fault {
                fault to report"
             .to_owned(),
     }
+}
+
+/// Whether a name is a PCI address, such as `0000:03:00.0`.
+#[must_use]
+pub fn is_pci(text: &str) -> bool {
+    let fields: Vec<&str> = text.split([':', '.']).collect();
+    let sizes: Vec<usize> = fields.iter().map(|field| field.len()).collect();
+    matches!(sizes.as_slice(), [4 | 8, 2, 2, 1])
+        && fields
+            .iter()
+            .all(|field| field.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The names in a directory.

@@ -1,6 +1,9 @@
 //! Basic authentication: who may ask, without letting guessers have the processor.
 
 use super::webconfig::Hash;
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rustls::crypto::ring;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -16,6 +19,12 @@ const WAITING: usize = 64;
 const REMEMBERED: usize = 256;
 /// Longest `Authorization` value that is looked at, in bytes.
 const MAX_CREDENTIALS: usize = 4096;
+
+/// The standard alphabet, padding optional (RFC 4648 section 4).
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What came of looking at a request's credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,37 +218,10 @@ pub fn credentials(header: &[u8]) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = String::from_utf8(base64(encoded.trim())?).ok()?;
+    let decoded = BASE64.decode(encoded.trim()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
     let (user, password) = decoded.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
-}
-
-/// Base64 of the standard alphabet, padding optional. Source: RFC 4648 section 4.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if text.len() - digits.len() > 2 || digits.len() % 4 == 1 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut held, mut bits) = (0u32, 0);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits & 0xff) as u8);
-            held &= (1 << bits) - 1;
-        }
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -248,20 +230,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn encode(bytes: &[u8]) -> String {
-        const ALPHABET: &[u8; 64] =
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        bytes
-            .chunks(3)
-            .flat_map(|chunk| {
-                let mut three = [0; 3];
-                three[..chunk.len()].copy_from_slice(chunk);
-                let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-                (0..4).map(move |place| match place > chunk.len() {
-                    true => '=',
-                    false => ALPHABET[(bits >> (18 - 6 * place) & 63) as usize] as char,
-                })
-            })
-            .collect()
+        BASE64.encode(bytes)
     }
 
     #[test]

@@ -44,6 +44,8 @@ struct Spec {
 #[derive(Clone, Debug)]
 struct MeterSpec {
     class: MeterClass,
+    /// It is read seldom, by a family of its own.
+    far: bool,
     counts: bool,
     /// What it reads is the machine times this: below 1 it reads too little.
     gain: f64,
@@ -102,9 +104,15 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn meter() -> impl Strategy<Value = MeterSpec> {
-    let class = prop_oneof![Just(MeterClass::Acpi), Just(MeterClass::Bmc)];
-    (class, any::<bool>(), 0.8..1.3).prop_map(|(class, counts, gain)| MeterSpec {
+    let class = prop_oneof![
+        Just(MeterClass::Psu),
+        Just(MeterClass::Acpi),
+        Just(MeterClass::Bmc)
+    ];
+    let how = (any::<bool>(), any::<bool>());
+    (class, how, 0.8..1.3).prop_map(|(class, (far, counts), gain)| MeterSpec {
         class,
+        far,
         counts,
         gain,
     })
@@ -253,7 +261,7 @@ fn settings(factor: Factor) -> Settings {
             ratio: factor.pue,
             origin: "config",
         },
-        meter: Choice::Auto,
+        meter: Choice::auto(),
         making: serde_yaml::from_str::<Making>("kilograms: {d0: 20, d1: 150}").unwrap(),
         host: "".into(),
         demo: false,
@@ -262,16 +270,19 @@ fn settings(factor: Factor) -> Settings {
 }
 
 fn seats() -> Vec<Seat> {
-    let seat = |(rank, name): (usize, &&str)| Seat {
-        name: (*name).into(),
+    let pace = PATIENCE / 3;
+    let seats = [
+        ("rapl", pace),
+        ("hwmon", pace),
+        ("far", pace * 10),
+        ("model", pace),
+    ];
+    let seat = |(rank, (name, interval)): (usize, (&str, Duration))| Seat {
+        name: name.into(),
         rank,
-        interval: PATIENCE / 3,
+        interval,
     };
-    ["rapl", "hwmon", "model"]
-        .iter()
-        .enumerate()
-        .map(seat)
-        .collect()
+    seats.into_iter().enumerate().map(seat).collect()
 }
 
 fn source(part: Part, ceiling: f64) -> Arc<Source> {
@@ -445,13 +456,13 @@ impl World {
             device.watts = device.spec.ceiling * dice.roll();
         }
         self.pass(time);
-        let mut turns = ["rapl", "hwmon", "model"];
+        let mut turns = ["rapl", "hwmon", "far", "model"];
         if dice.chance(0.5) {
             turns.reverse();
         }
         for sensor in turns {
             self.now = self.now.later(Duration::from_millis(1));
-            if dice.chance(0.85) {
+            if dice.chance(if sensor == "far" { 0.15 } else { 0.85 }) {
                 let batch = self.turn(sensor, dice);
                 self.engine.apply(&batch);
                 if dice.chance(0.2) {
@@ -495,7 +506,7 @@ impl World {
             }
         }
         for (spec, source, present) in &self.meters {
-            if sensor == "hwmon" && *present {
+            if sensor == if spec.far { "far" } else { "hwmon" } && *present {
                 let value = if spec.counts {
                     Value::Counter {
                         raw: (used * spec.gain * 1e3) as u64,
@@ -681,6 +692,19 @@ fn closed(snapshot: &Snapshot) {
         );
     };
     let (devices, node) = (&snapshot.devices, &snapshot.node);
+    let in_force: Vec<_> = snapshot
+        .meters
+        .iter()
+        .filter(|meter| meter.in_force)
+        .collect();
+    assert_eq!(node.meter.is_some(), !in_force.is_empty());
+    for meter in &in_force {
+        assert_eq!(Some(meter.scope), node.meter.map(Scope::Node));
+        assert_eq!(
+            meter.sensor, in_force[0].sensor,
+            "the same thing counted twice"
+        );
+    }
     if let Some(joules) = node.joules {
         near("joules", devices.iter().map(|d| d.joules.0).sum(), joules.0);
         near("modelled", node.modelled.0.min(joules.0), node.modelled.0);
@@ -715,7 +739,7 @@ proptest! {
     #[test]
     fn the_books_hold_whatever_happens(
         specs in proptest::collection::vec(spec(), 1..6),
-        meters in proptest::collection::vec(meter(), 0..3),
+        meters in proptest::collection::vec(meter(), 0..5),
         events in proptest::collection::vec(event(), 1..120),
     ) {
         let mut world = World::new(specs, meters);

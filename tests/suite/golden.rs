@@ -281,6 +281,14 @@ fn device((labels, _): (&str, f64)) -> Option<&str> {
     labels.split_once("device=\"")?.1.split('"').next()
 }
 
+/// How a device's joules are had.
+fn method<'a>(page: &'a Samples, labels: &str) -> Option<&'a str> {
+    let wanted = device((labels, 0.0));
+    let mut infos = of(page, "gramwatt_device_info");
+    let (info, _) = infos.find(|info| device(*info) == wanted)?;
+    info.split_once("method=\"")?.1.split('"').next()
+}
+
 fn rises(at: &str, before: &Samples, page: &Samples) {
     for (series, old) in before {
         if series
@@ -303,7 +311,9 @@ fn rises(at: &str, before: &Samples, page: &Samples) {
             // The power of `other` is that of the moment; its energy waits for the slowest reading, and
             // until what it owes is paid.
             let is_other = labels.contains("kind=\"other\"");
-            let stood = new == old && watts > 0.0 && shown != Some(&watts) && !is_other;
+            // What was used while a counter gave way to power, nobody knows.
+            let goes_on = method(before, labels) == method(page, labels);
+            let stood = new == old && watts > 0.0 && shown != Some(&watts) && !is_other && goes_on;
             assert!(
                 !stood,
                 "{at}: {labels} draws {watts} W and its joules stand still"

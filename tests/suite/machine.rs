@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -96,8 +96,20 @@ impl Machine {
                 overlay(&from, &self.live.path().join(root));
             }
         }
+        // Links of sysfs go in circles, which no folder of the repository shall.
+        for line in fs::read_to_string(folder.join("LINKS"))
+            .unwrap_or_default()
+            .lines()
+        {
+            let (link, target) = line.split_once(' ').expect("a link and its target");
+            let link = self.live.path().join(link);
+            fs::create_dir_all(link.parent().expect("a place")).expect("a directory");
+            symlink(target, link).expect("a link");
+        }
         for path in self.list(&folder, "REMOVED") {
-            write(&path, b"");
+            if !path.is_symlink() {
+                write(&path, b"");
+            }
             fs::remove_file(&path).expect("what is removed was there");
             let parents = path.ancestors().skip(1);
             let inside = parents.take_while(|parent| *parent != self.live.path());

@@ -472,6 +472,23 @@ fn a_library_that_does_not_start_is_tried_again() {
 }
 
 #[test]
+fn a_gpu_that_stays_away_is_looked_for_ever_more_seldom() {
+    let lost = h100(0, json!({"absent": [[10.5, 3000]]}));
+    let mut rig = Rig::new(json!({"gpus": [lost, h100(1, json!({}))], "init_log": "loads"}));
+    let loads = |rig: &Rig| {
+        let log = fs::read_to_string(rig.folder.path().join("loads")).unwrap();
+        log.lines().count()
+    };
+    rig.run(0, 10);
+    assert_eq!(loads(&rig), 1);
+    rig.run(11, 2000);
+    // At once, after 30 reads, 60, 120, 240, 480, and then every 600.
+    assert_eq!(loads(&rig), 1 + 6 + 1);
+    let back = (2001..4000).find(|t| reading(&rig.read(f64::from(*t)), &device(0)).is_some());
+    assert!((3000..=3601).contains(&back.unwrap()), "{back:?}");
+}
+
+#[test]
 fn a_library_that_is_not_there_is_no_error_and_one_that_is_broken_is() {
     let folder = TempDir::new().unwrap();
     let library = folder.path().join("libnvidia-ml.so.1");

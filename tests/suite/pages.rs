@@ -48,7 +48,7 @@ pub fn tool(name: &str) -> PathBuf {
 
 pub fn mend(program: &Path, error: &std::io::Error) -> ! {
     panic!(
-        "{}: {error}: run `make setup` (it fetches Debian's prometheus, which holds promtool, and a \
+        "{}: {error}: run `make setup` (it fetches Debian's prometheus, which holds promtool, and snmpd, and a \
          Python environment with prometheus_client)",
         program.display()
     )

@@ -67,19 +67,21 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Info,
         &[
             "meter",
+            "meter_sensor",
             "grid_zone",
             "provider",
             "cloud_region",
             "pue",
             "demo",
         ],
-        "What the node's total rests on: the meter in force (devices: their sum), where the node \
+        "What the node's total rests on: the meter in force (devices: their sum) and the sensors that read it, where the node \
          stands, who set the PUE, and whether the hardware is synthetic.",
         |s, emit| {
             let grid = s.grid.as_deref();
             emit(
                 &[
                     s.node.meter.map_or("devices", MeterClass::label),
+                    s.node.meter_sensor,
                     grid.map_or("", |g| &g.zone),
                     grid.map_or("", |g| &g.cloud_provider),
                     grid.map_or("", |g| &g.cloud_region),

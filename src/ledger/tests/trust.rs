@@ -85,6 +85,24 @@ fn the_same_hardware_under_two_names_is_booked_once() {
 }
 
 #[test]
+fn two_sensors_of_one_family_do_not_share_a_device() {
+    let (a, b) = (reader("command-a", 2), reader("command-b", 2));
+    let mut ledger = Ledger::default();
+    let watts = Value::Power(Watts(10.0));
+    let first = source("npu-0", 1000.0);
+    let mut other = source("npu-0", 1000.0);
+    Arc::make_mut(&mut other).part = Part::Device {
+        id: "npu-0".into(),
+        kind: Kind::Soc,
+    };
+    assert_ne!(first.part, other.part);
+    ledger.record(&a, &Reading::new(&first, watts), at(0.0));
+    let second = ledger.record(&b, &Reading::new(&other, watts), at(0.5));
+    assert_eq!(second, (None, Event::Ignored));
+    assert_eq!(ledger.accounts().count(), 1);
+}
+
+#[test]
 fn a_counter_goes_on_after_a_restart_with_the_energy_of_the_gap_once() {
     let mut meter = Meter::new();
     meter.read(0.0, counter(100_000_000, Some(RAPL_RANGE)));

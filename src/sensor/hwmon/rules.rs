@@ -1,7 +1,7 @@
 //! What is known of each chip, as data; a new chip is a new row.
 
 use super::channel::{Channel, Facts};
-use crate::sensor::{Kind, MeterClass, Part, Scope};
+use crate::sensor::{Kind, MeterClass, Part, Scope, sysfs};
 use std::collections::BTreeSet;
 
 /// One row: which sensors it speaks of, and what they are. The first row that fits is the one.
@@ -112,7 +112,7 @@ const RULES: &[Rule] = &[
     rule(
         "amdgpu",
         Text::Any,
-        Role::LeaveOut("not read by hwmon: on APUs it holds the processor, and only its driver's metrics tell"),
+        Role::LeaveOut("the family amdgpu reads it, which knows APUs and energy counters"),
     ),
     rule(
         "power_meter",
@@ -302,7 +302,7 @@ fn fill(pattern: &str, facts: &Facts) -> Option<String> {
         name = name.replace("{n}", &number(text?)?.to_string());
     }
     if name.contains("{pci}") {
-        let pci = Some(facts.tail.as_str()).filter(|tail| is_pci(tail))?;
+        let pci = Some(facts.tail.as_str()).filter(|tail| sysfs::is_pci(tail))?;
         name = name.replace("{pci}", pci);
     }
     let text = text.map_or_else(|| facts.key.channel.to_string(), str::to_lowercase);
@@ -320,14 +320,6 @@ fn number(text: &str) -> Option<u16> {
         .next()?
         .parse()
         .ok()
-}
-
-/// `0000:03:00.0`.
-pub(super) fn is_pci(text: &str) -> bool {
-    let fields: Vec<&str> = text.split([':', '.']).collect();
-    let sizes: Vec<usize> = fields.iter().map(|field| field.len()).collect();
-    matches!(sizes.as_slice(), [4 | 8, 2, 2, 1])
-        && fields.iter().all(|field| field.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// A text as part of an identity: short, and without anything odd.

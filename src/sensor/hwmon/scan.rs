@@ -147,7 +147,12 @@ impl Site {
             };
             let input = Input::new(&facts.directory, facts.key.channel);
             let status = facts.directory.join("device/power/runtime_status");
-            let sleeps = matches!(part, Part::Device { kind: Kind::Gpu, .. } if status.exists());
+            let is_gpu = match &part {
+                Part::Device { kind, .. } => *kind == Kind::Gpu,
+                Part::Domain { device, .. } => device.starts_with("gpu-"),
+                Part::Meter { .. } => false,
+            };
+            let sleeps = is_gpu && status.exists();
             let source = Source {
                 about: self.about(facts, maker),
                 ceiling: ceiling(&part),
@@ -176,7 +181,7 @@ impl Site {
             Maker::Known(vendor, model) => (vendor, model),
             Maker::Jetson => ("NVIDIA", self.board.as_str()),
         };
-        let is_pci = rules::is_pci(&facts.tail);
+        let is_pci = sysfs::is_pci(&facts.tail);
         About {
             vendor: vendor.to_owned(),
             model: model.to_owned(),

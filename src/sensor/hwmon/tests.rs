@@ -182,12 +182,13 @@ fn a_sleeping_card_is_not_woken() {
     let machine = Machine::new();
     let card = "pci0000:00/0000:03:00.0";
     machine
-        .chip(card, 4, "xe", &[("energy1_input", "500")])
+        .chip(card, 4, "xe", &[("energy1_input", "500"), ("energy2_input", "400")])
         .write(&format!("devices/{card}/power/runtime_status"), "suspended\n");
     let mut sensor = machine.sensor();
     assert!(told(sensor.as_mut()).is_empty());
     machine.write(&format!("devices/{card}/power/runtime_status"), "active\n");
-    assert_eq!(told(sensor.as_mut()), ["gpu-0000:03:00.0=500"]);
+    let awake = ["gpu-0000:03:00.0/package=400", "gpu-0000:03:00.0=500"];
+    assert_eq!(told(sensor.as_mut()), awake);
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn amd_cards_are_left_to_their_own_family() {
     machine.chip("pci0000:00/0000:03:00.0", 0, "amdgpu", &[("power1_average", "9000000")]);
     let Discovery { sensors, findings } = machine.discover();
     assert!(sensors.is_empty());
-    assert!(findings.iter().any(|f| f.detail.contains("not read by hwmon")));
+    assert!(findings.iter().any(|f| f.detail.contains("the family amdgpu reads it")));
 }
 
 /// A Grace meter: its files are beside its device's, as its driver puts them.

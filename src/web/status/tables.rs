@@ -4,7 +4,7 @@ use super::format;
 use super::format::{brief, count, or_unknown, percent, span, watt_hours, watts};
 use crate::clock::Moment;
 use crate::ledger::Method;
-use crate::sensor::{Kind, MeterClass, Scope};
+use crate::sensor::{Kind, Scope};
 use crate::snapshot::{Device, Domain, Meter, SensorHealth, Snapshot};
 use crate::units::{Grams, Joules, Watts};
 use maud::{Markup, html};
@@ -286,25 +286,25 @@ fn meters(snapshot: &Snapshot) -> Markup {
                 }
             }
             tbody {
-                @for meter in &snapshot.meters { (meter_row(meter, snapshot.node.meter)) }
+                @for meter in &snapshot.meters { (meter_row(meter)) }
             }
         }
     }
 }
 
-fn meter_row(meter: &Meter, in_force: Option<MeterClass>) -> Markup {
-    let (covers, leads) = match meter.scope {
-        Scope::Node(class) => ("the node", in_force == Some(class)),
-        Scope::Module => ("a processor module", false),
-        Scope::Rail => ("a supply rail", false),
-        Scope::Group => ("all devices of a kind", false),
-        Scope::Unknown => ("unknown", false),
+fn meter_row(meter: &Meter) -> Markup {
+    let covers = match meter.scope {
+        Scope::Node(_) => "the node",
+        Scope::Module => "a module",
+        Scope::Rail => "a supply rail",
+        Scope::Group => "all devices of a kind",
+        Scope::Unknown => "unknown",
     };
     html! {
         tr {
             th scope="row" {
                 span.id { (meter.id) }
-                @if leads { " " strong.tag { "in force" } }
+                @if meter.in_force { " " strong.tag { "in force" } }
                 small { "sensor " (meter.sensor) }
             }
             td { (covers) }

@@ -177,6 +177,7 @@ fn hostile() -> Snapshot {
         meters: vec![Meter {
             id: shared(),
             scope: Scope::Unknown,
+            in_force: false,
             sensor: shared(),
             watts: None,
             joules: Joules(1.0),
@@ -264,6 +265,7 @@ fn what_is_unknown_is_never_0() {
     snapshot.meters.push(Meter {
         id: "psys".into(),
         scope: Scope::Unknown,
+        in_force: false,
         sensor: "rapl".into(),
         watts: None,
         joules: Joules(3600.0),
@@ -433,6 +435,7 @@ fn meters_and_domains_stand_apart() {
         sensor: "hwmon".into(),
         watts: Some(Watts(150.0)),
         joules: Joules(1.0),
+        in_force: class == MeterClass::Acpi,
     };
     let mut snapshot = Snapshot {
         meters: vec![

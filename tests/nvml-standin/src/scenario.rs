@@ -13,6 +13,9 @@ pub struct Scenario {
     /// from the first initialisation.
     #[serde(default)]
     pub clock_file: Option<PathBuf>,
+    /// A file in the scenario's folder that gains a line at each initialisation.
+    #[serde(default)]
+    pub init_log: Option<PathBuf>,
     /// What initialisation answers.
     #[serde(default)]
     pub init_failures: Vec<Failure>,

@@ -3,6 +3,7 @@
 use crate::abi::{self, Device, Return};
 use crate::scenario::{Failure, Gpu, Instance, Scenario};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -64,6 +65,7 @@ pub fn init() -> Return {
     let Some(world) = guard.as_mut() else {
         return abi::UNKNOWN;
     };
+    world.log();
     let now = world.now();
     let is_unloaded = world
         .scenario
@@ -90,6 +92,10 @@ pub fn shutdown() -> Return {
     match guard.as_mut().filter(|world| world.users > 0) {
         Some(world) => {
             world.users -= 1;
+            if world.users == 0 {
+                // What is left in a static when the linker unloads the library is never given back.
+                *guard = None;
+            }
             abi::SUCCESS
         }
         None => abi::UNINITIALIZED,
@@ -163,6 +169,20 @@ impl World {
         };
         let text = std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
         text.trim().parse::<f64>().unwrap_or(0.0) / 1000.0
+    }
+
+    fn log(&self) {
+        let Some(file) = &self.scenario.init_log else {
+            return;
+        };
+        let mut options = std::fs::OpenOptions::new();
+        let log = options
+            .create(true)
+            .append(true)
+            .open(self.folder.join(file));
+        if let Err(error) = log.and_then(|mut log| writeln!(log, "init")) {
+            eprintln!("nvml-standin: {}: {error}", file.display());
+        }
     }
 
     /// When the driver was loaded again.
