@@ -10,6 +10,9 @@ mod engine;
 mod gpus;
 #[path = "cost/process.rs"]
 mod process;
+#[path = "../tests/replicas/redfish/server.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod replica;
 #[path = "cost/tree.rs"]
 mod tree;
 

@@ -31,7 +31,7 @@ use crate::units::Watts;
 use client::{Access, Client};
 use layout::{Chassis, Layout, Supplies, Total};
 use resource::{Figure, MOST_WATTS, Resource, Told};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use trouble::Trouble;
@@ -175,6 +175,9 @@ impl Sensor for Redfish {
             readings.bad.push(trouble.fault(self.client.url()));
             return readings;
         }
+        // What a look and a read have both met is one fault.
+        let mut told = BTreeSet::new();
+        readings.bad.retain(|fault| told.insert(fault.to_string()));
         let failing = readings.bad.len();
         self.shaken |= failing > self.failing;
         self.failing = failing;
@@ -230,7 +233,6 @@ impl Redfish {
             let all = layout.chassis.iter().enumerate();
             all.filter(|(_, chassis)| chassis.is_ours)
         };
-        let takes = |told: &Told| told.watts.clone();
         let takes_all = ours().all(|(at, _)| {
             let sample = samples.get(at);
             sample.is_some_and(|s| layout::is_complete(&s.supplies, |told| &told.watts))
@@ -257,7 +259,7 @@ impl Redfish {
             }
             let scope = scope(MeterClass::Psu, chassis.is_ours, takes_all);
             for supply in &sample.supplies {
-                if let Some(watts) = takes(supply).good() {
+                if let Some(watts) = supply.watts.good() {
                     let name = format!("psu-{id}-{}", plain(&supply.id));
                     let source = self.source(chassis, name, scope);
                     readings.good.push(Reading::new(&source, Value::Power(Watts(watts))));

@@ -362,9 +362,11 @@ fn probe(
         total = Some(Total::Output);
         supplies = Supplies::Power(path);
     }
-    if total.is_none() && supplies == Supplies::None {
+    if total.is_none() {
         let url = client.url();
         odd.extend(troubles.into_iter().map(|(path, trouble)| trouble.fault(&format!("{url}{path}"))));
+    }
+    if total.is_none() && supplies == Supplies::None {
         return Ok(None);
     }
     Ok(Some(Chassis {
