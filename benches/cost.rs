@@ -12,6 +12,9 @@ mod gpus;
 mod process;
 #[path = "cost/relay.rs"]
 mod relay;
+#[path = "../tests/replicas/redfish/server.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod replica;
 #[path = "cost/tree.rs"]
 mod tree;
 

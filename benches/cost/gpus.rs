@@ -2,7 +2,8 @@
 //! takes (here its stand-in).
 
 use crate::process::Peer;
-use crate::{Verdict, tree};
+use crate::replica::{Manner, PASSWORD, Replica, USER};
+use crate::{SCRAPES, Verdict, tree};
 use nvml_wrapper::Nvml;
 use serde_json::json;
 use std::error::Error;
@@ -59,19 +60,65 @@ fn floor(library: &Path) -> Result<f64, Box<dyn Error>> {
     Ok(start.elapsed().as_secs_f64() / f64::from(rounds))
 }
 
-/// The idle exporter on such a node.
+/// The configuration of a node whose controller is this replica.
+fn configuration(folder: &Path, bmc: &Replica) -> Result<String, Box<dyn Error>> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    fs::write(file("ca.pem"), &bmc.authority)?;
+    fs::write(
+        file("bmc.yaml"),
+        format!("username: {USER}\npassword: {PASSWORD}\n"),
+    )?;
+    let config = format!(
+        "sensors: {{redfish: [{{url: \"{}\", ca_file: {}, credentials_file: {}, timeout: 30s, interval: 40s}}]}}\n",
+        bmc.url(),
+        file("ca.pem"),
+        file("bmc.yaml"),
+    );
+    // What is measured is the pace at defaults; a controller that hangs is given its 30 seconds.
+    fs::write(
+        file("usual.yaml"),
+        config.replace(", timeout: 30s, interval: 40s", ""),
+    )?;
+    fs::write(file("hanging.yaml"), config)?;
+    Ok(file(""))
+}
+
+/// The idle exporter on such a node; and its scrapes, while the controller answers and while it hangs.
 pub fn sampling(verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
     let root = tree::build()?;
     let library = library(root.path())?;
     let floor = floor(&library)?;
-    let more = [format!("--sensor.nvml.library={}", library.display())];
-    let ours = Peer::gramwatt(root.path(), &more)?;
-    let share = ours.idle(Duration::from_secs(30))?;
+    let bmc = Replica::start("new");
+    let folder = configuration(root.path(), &bmc)?;
+    let more = |config: &str| {
+        let library = library.display();
+        [
+            format!("--sensor.nvml.library={library}"),
+            format!("--config.file={folder}{config}"),
+        ]
+    };
+    let ours = Peer::gramwatt(root.path(), &more("usual.yaml"))?;
+    let share = ours.idle(Duration::from_secs(40))?;
     verdict.line(
-        "sampling at defaults: 8 GPUs, two sockets",
+        "sampling at defaults: 8 GPUs, two sockets, Redfish",
         &format!("{:.4} % of a core", share * 100.0),
         &format!("0.2 % beyond the library's {:.4} %", floor * 100.0),
         share - floor <= 0.002,
+    );
+    let usual = ours.scrape(SCRAPES)?;
+    drop(ours);
+    let paths: Vec<String> = bmc.state().bodies.keys().cloned().collect();
+    for path in paths {
+        bmc.set(&path, Manner::Silent);
+    }
+    let ours = Peer::gramwatt(root.path(), &more("hanging.yaml"))?;
+    let hanging = ours.scrape(SCRAPES)?;
+    let (usual, hanging) = (usual.percentile(0.99), hanging.percentile(0.99));
+    verdict.line(
+        "p99 of a scrape, Redfish well / taking 30 s",
+        &format!("{:.0} us / {:.0} us", usual * 1e6, hanging * 1e6),
+        "unchanged, to half",
+        hanging <= usual * 1.5,
     );
     Ok(())
 }

@@ -460,6 +460,8 @@ families! {
     /// Programs that print what devices draw that nothing else can read; off where none is named.
     #[serde(deserialize_with = "command::named_once")]
     command,
+    /// BMCs of this node, asked through Redfish.
+    redfish,
     /// The node's power as its BMC tells it, by IPMI DCMI.
     ipmi,
     /// Power distribution units: the outlets that feed this node, by SNMP.
