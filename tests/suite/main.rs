@@ -17,5 +17,6 @@ mod pages;
 mod pdu;
 mod program;
 mod prometheus;
+mod redfish;
 mod repo;
 mod wedged;
