@@ -3,6 +3,8 @@
 //!
 //! Errors are in words for people, and hold no URL: what a URL or a header shows of a secret stays out.
 
+mod pinned;
+
 use crate::clock;
 use crate::file;
 use crate::secret::Credentials;
@@ -15,7 +17,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 /// Whose certificates are good.
@@ -24,7 +26,7 @@ pub enum Trust {
     /// Those that the machine trusts.
     #[default]
     System,
-    /// Those of the authorities in this file of PEM, and of no others.
+    /// Those of the authorities in this file of PEM, and of no others; and those that are in it themselves.
     Authorities(PathBuf),
     /// Anybody's, which lets anybody on the way read and change all that is said.
     Anybody,
@@ -163,12 +165,10 @@ impl Client {
     /// Where the file of authorities cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        let tls = match &settings.trust {
-            Trust::System => tls.root_certs(RootCerts::PlatformVerifier),
-            Trust::Authorities(path) => tls.root_certs(RootCerts::from(authorities(path)?)),
-            Trust::Anybody => tls.disable_verification(true),
-        };
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::clone(&provider))
+            .root_certs(RootCerts::PlatformVerifier)
+            .disable_verification(settings.trust == Trust::Anybody);
         let proxy = settings.proxy.then(Proxy::try_from_env).flatten();
         let config = Agent::config_builder()
             .tls_config(tls.build())
@@ -180,7 +180,14 @@ impl Client {
             .max_response_header_size(HEADERS)
             .user_agent(concat!("gramwatt/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self(config.new_agent()))
+        let Trust::Authorities(path) = &settings.trust else {
+            return Ok(Self(config.new_agent()));
+        };
+        let agent = pinned::agent(config, authorities(path)?, provider);
+        agent.map(Self).map_err(|reason| Error::Authorities {
+            path: path.to_owned(),
+            reason,
+        })
     }
 
     /// Asks for a URL. The body of the answer is at most `most` bytes long.
@@ -243,7 +250,7 @@ fn read(body: &mut Body, most: u64) -> Result<Vec<u8>, ureq::Error> {
     body.with_config().limit(most).read_to_vec()
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let failed = |reason: String| Error::Authorities {
         path: path.to_owned(),
         reason,
@@ -252,7 +259,7 @@ fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| failed(format!("is no PEM: {error}")))?;
-        certificates.push(Certificate::from_der(&certificate).to_owned());
+        certificates.push(certificate.into_owned());
     }
     if certificates.is_empty() {
         return Err(failed("holds no certificate".to_owned()));

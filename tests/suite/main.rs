@@ -19,6 +19,7 @@ mod pdu;
 mod place;
 mod program;
 mod prometheus;
+mod redfish;
 mod replica;
 mod replicas;
 mod repo;
