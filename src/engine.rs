@@ -167,6 +167,9 @@ impl Engine {
                 self.books.book(&entry, &self.timeline);
             }
         }
+        if batch.readings.bad.is_empty() && !batch.readings.good.is_empty() {
+            self.ledger.forget_meters(&reader, batch.at);
+        }
     }
 
     /// Closes the books at `now` and shows them.
