@@ -167,8 +167,8 @@ impl Engine {
                 self.books.book(&entry, &self.timeline);
             }
         }
-        if batch.readings.bad.is_empty() && !batch.readings.good.is_empty() {
-            self.ledger.forget_meters(&reader, batch.at);
+        if batch.readings.bad.is_empty() {
+            self.ledger.heard_all(&reader, batch.at);
         }
     }
 

@@ -364,7 +364,8 @@ fn instant(value: Value) -> Option<Watts> {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     accounts: BTreeMap<Part, Account>,
-    readers: Vec<Reader>,
+    /// Readers that have not answered yet without a fault.
+    unheard: Vec<Reader>,
 }
 
 impl Ledger {
@@ -377,7 +378,7 @@ impl Ledger {
             .collect();
         Self {
             accounts,
-            readers: Vec::new(),
+            unheard: Vec::new(),
         }
     }
 

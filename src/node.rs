@@ -252,8 +252,8 @@ impl Node {
     }
 
     /// The first class admitted of which a family's meters all speak, and the most trusted such family.
-    /// Each of its sensors has one at least: what one of two feeds reads is no node, even where the other
-    /// has not answered yet.
+    /// Each of its sensors has one, or has answered that it has none: what one of two feeds reads is no node,
+    /// even where the other has not answered yet.
     fn best(&self, ledger: &Ledger, now: Moment) -> Option<Force> {
         let ranks = |class: MeterClass| {
             let all = Force { class, rank: None };
@@ -270,11 +270,11 @@ impl Node {
             meters.any(|(_, account)| account.reader.name == reader.name)
         };
         let speaks = |force: &Force| {
-            let mut readers = ledger.readers().iter();
+            let mut unheard = ledger.unheard().iter();
             force
                 .accounts(ledger)
                 .all(|(_, account)| account.is_live(now))
-                && readers.all(|reader| Some(reader.rank) != force.rank || has_one(force, reader))
+                && unheard.all(|reader| Some(reader.rank) != force.rank || has_one(force, reader))
         };
         self.choice.0.iter().copied().flat_map(ranks).find(speaks)
     }

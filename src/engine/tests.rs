@@ -719,4 +719,16 @@ fn one_of_two_feeds_is_no_node_even_where_the_other_has_never_answered() {
         assert_eq!(meter, whole, "at {second}");
     }
     assert!(near(engine.tick(at(19.0)).node.watts.unwrap().0, 600.0));
+    // One that answers, and has no outlet of this node, is not waited for.
+    let mut engine = Engine::new(settings(None), &seats, None, at(20.0));
+    for second in (20..23).map(f64::from) {
+        engine.apply(&batch(
+            "pdu-a",
+            second,
+            vec![outlet("pdu-a-3", 300.0, second)],
+            vec![],
+        ));
+        engine.apply(&batch("pdu-b", second, vec![], vec![]));
+    }
+    assert_eq!(engine.tick(at(22.0)).node.meter, Some(MeterClass::Pdu));
 }

@@ -14,19 +14,20 @@ impl Ledger {
                 None => account.reader.rank = usize::MAX,
             }
         }
-        self.readers = readers.to_vec();
+        self.unheard = readers.to_vec();
     }
 
-    /// The readers that there are.
+    /// The readers that have not answered yet without a fault: nobody knows what meters they have.
     #[must_use]
-    pub fn readers(&self) -> &[Reader] {
-        &self.readers
+    pub fn unheard(&self) -> &[Reader] {
+        &self.unheard
     }
 
-    /// Leaves the meters that a sensor has not told of for too long to nobody, until it tells of them
-    /// again: what is there and cannot be read is a fault, and of those it has none at `at`. An outlet
-    /// that a new configuration gives to another node must not be waited for.
-    pub fn forget_meters(&mut self, reader: &Reader, at: Moment) {
+    /// Notes that a sensor has read, at `at`, all that it has: what is there and cannot be read is a fault,
+    /// and of those it had none. Meters that it has not told of for too long are nobody's, until it tells
+    /// of them again: an outlet that a new configuration gives to another node must not be waited for.
+    pub fn heard_all(&mut self, reader: &Reader, at: Moment) {
+        self.unheard.retain(|unheard| unheard.name != reader.name);
         for (part, account) in &mut self.accounts {
             let is_its = account.reader.name == reader.name;
             if is_its && matches!(part, Part::Meter { .. }) && !account.is_live(at) {
