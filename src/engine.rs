@@ -226,6 +226,9 @@ impl Engine {
                 self.books.book(&entry, &self.timeline);
             }
         }
+        if batch.readings.bad.is_empty() {
+            self.ledger.heard_all(&reader, batch.at);
+        }
     }
 
     /// Closes the books at `now` and shows them.

@@ -8,6 +8,7 @@
 mod counter;
 mod history;
 mod saved;
+mod seats;
 
 use crate::clock::Moment;
 use crate::sensor::{Kind, Part, Reading, Source, Value};
@@ -363,6 +364,8 @@ fn instant(value: Value) -> Option<Watts> {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     accounts: BTreeMap<Part, Account>,
+    /// Readers that have not answered yet without a fault.
+    unheard: Vec<Reader>,
 }
 
 impl Ledger {
@@ -373,17 +376,9 @@ impl Ledger {
             .into_iter()
             .map(|s| (s.part().clone(), s.account(now)))
             .collect();
-        Self { accounts }
-    }
-
-    /// Takes the readers that there are from now on. What none of them has read so far is open to
-    /// any of them; the rest stays with its reader.
-    pub fn seat(&mut self, readers: &[Reader]) {
-        for account in self.accounts.values_mut() {
-            match readers.iter().find(|r| r.name == account.reader.name) {
-                Some(reader) => account.reader = reader.clone(),
-                None => account.reader.rank = usize::MAX,
-            }
+        Self {
+            accounts,
+            unheard: Vec::new(),
         }
     }
 

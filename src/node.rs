@@ -7,7 +7,7 @@
 //! debt is paid before `other` grows again; a debt that never ends is a meter that reads too little.
 
 use crate::clock::Moment;
-use crate::ledger::{Account, Ledger, Method};
+use crate::ledger::{Account, Ledger, Method, Reader};
 use crate::sensor::{FAMILIES, MeterClass, Part, Scope};
 use crate::units::{Joules, Watts};
 use serde::{Deserialize, Serialize};
@@ -252,6 +252,8 @@ impl Node {
     }
 
     /// The first class admitted of which a family's meters all speak, and the most trusted such family.
+    /// Each of its sensors has one, or has answered that it has none: what one of two feeds reads is no node,
+    /// even where the other has not answered yet.
     fn best(&self, ledger: &Ledger, now: Moment) -> Option<Force> {
         let ranks = |class: MeterClass| {
             let all = Force { class, rank: None };
@@ -263,10 +265,16 @@ impl Node {
                 rank: Some(rank),
             })
         };
+        let has_one = |force: &Force, reader: &Reader| {
+            let mut meters = force.accounts(ledger);
+            meters.any(|(_, account)| account.reader.name == reader.name)
+        };
         let speaks = |force: &Force| {
+            let mut unheard = ledger.unheard().iter();
             force
                 .accounts(ledger)
                 .all(|(_, account)| account.is_live(now))
+                && unheard.all(|reader| Some(reader.rank) != force.rank || has_one(force, reader))
         };
         self.choice.0.iter().copied().flat_map(ranks).find(speaks)
     }

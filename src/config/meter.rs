@@ -55,6 +55,11 @@ impl Meter {
 }
 
 fn class<E: Error>(word: &str) -> Result<MeterClass, E> {
+    if ["auto", "none"].contains(&word) {
+        return Err(E::custom(
+            "auto and none stand alone: a list names classes of meter, most trusted first",
+        ));
+    }
     let mut classes = MeterClass::ALL.into_iter();
     let found = classes.find(|class| class.label() == word);
     found.ok_or_else(|| E::unknown_variant(word, WORDS))
@@ -124,7 +129,9 @@ mod tests {
         assert_eq!(read("acpi, bmc").unwrap(), both);
         for (text, told) in [
             ("wall", "expected one of"),
-            ("[acpi, none]", "expected one of"),
+            ("[acpi, none]", "stand alone"),
+            ("[auto]", "stand alone"),
+            ("auto, bmc", "stand alone"),
             ("[]", "write `none`"),
             ("[acpi, bmc, acpi]", "once"),
             ("7", "a class of meter"),

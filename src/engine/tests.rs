@@ -671,3 +671,104 @@ fn a_meter_that_is_asked_for_and_not_there_is_told_of() {
     assert!(engine.tick(at(9.0)).notes.is_empty());
     assert!(run(&mut engine, 10..20).notes[0].contains("that meter is silent"));
 }
+
+/// An outlet's counter.
+fn outlet(id: &str, watts: f64, seconds: f64) -> Reading {
+    let part = Part::Meter {
+        id: id.into(),
+        scope: Scope::Node(MeterClass::Pdu),
+    };
+    Reading {
+        source: Arc::new(Source {
+            part,
+            ..(*counted("", 0.0).source).clone()
+        }),
+        ..counted("", watts * seconds)
+    }
+}
+
+#[test]
+fn an_outlet_that_is_no_longer_configured_does_not_silence_the_others() {
+    for is_restart in [false, true] {
+        let seats = [seat("rapl", 0), seat("pdu", 6)];
+        let mut engine = Engine::new(settings(None), &seats, None, at(0.0));
+        for second in (0..20).map(f64::from) {
+            let mut good = vec![outlet("pdu-a-3", 300.0, second)];
+            // Another outlet from 10 s on, and one batch from before the reload comes late.
+            if second <= 10.0 {
+                good.push(outlet("pdu-a-4", 200.0, second));
+            }
+            engine.apply(&batch(
+                "rapl",
+                second,
+                vec![counted("package-0", 100.0 * second)],
+                vec![],
+            ));
+            engine.apply(&batch("pdu", second, good, vec![]));
+            let node = engine.tick(at(second)).node;
+            if second == 9.0 {
+                assert!(near(node.watts.unwrap().0, 500.0));
+                match is_restart {
+                    true => engine = restart(&engine, None, &seats, 9.5),
+                    false => engine.reconfigure(settings(None), &seats, at(9.5)),
+                }
+            }
+        }
+        let node = engine.tick(at(19.0)).node;
+        assert_eq!(node.meter, Some(MeterClass::Pdu), "restart: {is_restart}");
+        assert!(near(node.watts.unwrap().0, 300.0));
+        // What was there is missed while it fails, and not once it is said to be gone.
+        for second in (20..30).map(f64::from) {
+            let good = vec![outlet("pdu-a-5", 100.0, second)];
+            engine.apply(&batch("pdu", second, good, vec![fault("outlet 3")]));
+            engine.tick(at(second));
+        }
+        assert_eq!(engine.tick(at(29.0)).node.meter, None);
+    }
+}
+
+#[test]
+fn one_of_two_feeds_is_no_node_even_where_the_other_has_never_answered() {
+    let seats = [seat("rapl", 0), seat("pdu-a", 6), seat("pdu-b", 6)];
+    let mut engine = Engine::new(settings(None), &seats, None, at(0.0));
+    for second in (0..20).map(f64::from) {
+        engine.apply(&batch(
+            "rapl",
+            second,
+            vec![counted("package-0", 100.0 * second)],
+            vec![],
+        ));
+        engine.apply(&batch(
+            "pdu-a",
+            second,
+            vec![outlet("pdu-a-3", 300.0, second)],
+            vec![],
+        ));
+        let other = match second {
+            ..10.0 => batch("pdu-b", second, vec![], vec![fault("pdu-b")]),
+            _ => batch(
+                "pdu-b",
+                second,
+                vec![outlet("pdu-b-3", 300.0, second)],
+                vec![],
+            ),
+        };
+        engine.apply(&other);
+        let meter = engine.tick(at(second)).node.meter;
+        let whole = (second >= 10.0).then_some(MeterClass::Pdu);
+        assert_eq!(meter, whole, "at {second}");
+    }
+    assert!(near(engine.tick(at(19.0)).node.watts.unwrap().0, 600.0));
+    // One that answers, and has no outlet of this node, is not waited for.
+    let mut engine = Engine::new(settings(None), &seats, None, at(20.0));
+    for second in (20..23).map(f64::from) {
+        engine.apply(&batch(
+            "pdu-a",
+            second,
+            vec![outlet("pdu-a-3", 300.0, second)],
+            vec![],
+        ));
+        engine.apply(&batch("pdu-b", second, vec![], vec![]));
+    }
+    assert_eq!(engine.tick(at(22.0)).node.meter, Some(MeterClass::Pdu));
+}

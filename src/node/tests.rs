@@ -32,6 +32,11 @@ fn meter(id: &str, class: MeterClass) -> Part {
     }
 }
 
+/// The place of the sensor that reads a part by itself: devices and meters are read by two families.
+fn rank(part: &Part) -> usize {
+    usize::from(matches!(part, Part::Device { .. }))
+}
+
 fn class(node: &Node) -> Option<MeterClass> {
     node.force().map(|force| force.class)
 }
@@ -51,7 +56,7 @@ impl Bench {
     fn record(&mut self, part: Part, seconds: f64, value: Value) {
         let reader = Reader {
             name: part.to_string().into(),
-            rank: 0,
+            rank: rank(&part),
             patience: Duration::from_secs(3),
         };
         self.read(&reader, part, seconds, value);
@@ -113,8 +118,8 @@ impl Bench {
         let readers: Vec<Reader> = self
             .ledger
             .accounts()
-            .map(|(_, account)| Reader {
-                rank: 0,
+            .map(|(part, account)| Reader {
+                rank: rank(part),
                 patience: Duration::from_secs(3),
                 ..account.reader.clone()
             })

@@ -42,8 +42,9 @@ pub const SUMMARY: &str = "The node's power as its BMC tells it (IPMI DCMI), by 
 /// The most that is believed: the field has 16 bits.
 const CEILING: Watts = Watts(65_535.0);
 
-/// Reads that are left out after a BMC has said that it does not measure: it will hardly change its mind,
-/// unless its firmware is updated or its owner switches measuring on.
+/// Reads that are left out after a BMC that nobody named has said that it does not measure: it will hardly
+/// change its mind, unless its firmware is updated or its owner switches measuring on. One that has
+/// measured before may say so while it starts.
 const READS_LEFT_OUT: u32 = 29;
 
 /// Hears a packet as if a BMC had sent it, at every turn of a session. For those who try it with any bytes:
@@ -91,8 +92,8 @@ struct Bmc {
     source: Arc<Source>,
     link: Box<dyn Link>,
     interval: Duration,
-    /// Whether a person has named it, so that it must not be without power readings.
-    is_named: bool,
+    /// Whether it must not be without power readings: a person has named it, or it had some.
+    must_tell: bool,
     /// Why it has nothing to tell, and for how many reads it is not asked again.
     silence: Option<(String, u32)>,
 }
@@ -114,7 +115,7 @@ impl Bmc {
             source: Arc::new(source),
             link,
             interval: config.interval.duration(),
-            is_named,
+            must_tell: is_named,
             silence: None,
         }
     }
@@ -129,20 +130,20 @@ impl Bmc {
         let silence = match power {
             Ok(Power::Watts(watts)) => {
                 self.silence = None;
+                self.must_tell = true;
                 return Ok(Some(watts));
             }
-            Ok(Power::Unknown(code)) if self.is_named => {
-                self.silence = None;
-                return Err(Trouble::NoDcmi(code).fault(&self.place));
-            }
-            Ok(Power::Unknown(code)) => Trouble::NoDcmi(code).to_string(),
-            Ok(Power::Inactive) => "its power measurement is not active".to_owned(),
+            Ok(Power::Unknown(code)) => Trouble::NoDcmi(code),
+            Ok(Power::Inactive) => Trouble::Inactive,
             Err(trouble) => {
                 self.silence = None;
                 return Err(trouble.fault(&self.place));
             }
         };
-        self.silence = Some((silence, READS_LEFT_OUT));
+        if self.must_tell {
+            return Err(silence.fault(&self.place));
+        }
+        self.silence = Some((silence.to_string(), READS_LEFT_OUT));
         Ok(None)
     }
 }

@@ -1,10 +1,14 @@
-use super::config::CipherSuite;
+use super::config::{CipherSuite, Config};
 use super::crypto::Keys;
 use super::dcmi::{self, Power};
 use super::packet;
 use super::rakp::{self, Amiss, Console, Managed};
 use super::trouble::Trouble;
+use super::{Bmc, Link};
+use crate::sensor::Sensor;
 use crate::units::Watts;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A whole answer: 321 W now, 1 to 1023 W, 320 W on average over a second.
 const ANSWER: [u8; 19] = [
@@ -272,4 +276,32 @@ fn a_plain_packet_is_what_it_says() {
     assert_eq!(packet::unwrap(rakp::OPENED, &longer), Some(&b"payload"[..]));
     let huge = packet::plain(rakp::OPENED, &[0; packet::LARGEST]);
     assert_eq!(packet::unwrap(rakp::OPENED, &huge), None);
+}
+
+/// Gives its answers one after another, and counts them.
+struct Script(Vec<Vec<u8>>, Arc<AtomicUsize>);
+
+impl Link for Script {
+    fn ask(&mut self) -> Result<Vec<u8>, Trouble> {
+        let turn = self.1.fetch_add(1, Ordering::Relaxed);
+        Ok(self.0[turn].clone())
+    }
+}
+
+#[test]
+fn a_bmc_that_nobody_named_is_left_alone_until_it_has_measured() {
+    let inactive = with(18, 0);
+    let asked = Arc::<AtomicUsize>::default();
+    let answers = vec![inactive.clone(), ANSWER.to_vec(), inactive, vec![0xc1], ANSWER.to_vec()];
+    let link = Script(answers, Arc::clone(&asked));
+    let mut bmc = Bmc::new("ipmi", "/dev/ipmi0".into(), Box::new(link), &Config::default(), false);
+    for _ in 0..30 {
+        let readings = bmc.read();
+        assert!(readings.good.is_empty() && readings.bad.is_empty());
+        assert_eq!(bmc.silence(), Some("its power measurement is not active"));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // Once it has measured it is missed when it does not, and asked at each turn.
+    let told: Vec<_> = (0..4).map(|_| bmc.read()).map(|r| (r.good.len(), r.bad.len())).collect();
+    assert_eq!(told, [(1, 0), (0, 1), (0, 1), (1, 0)]);
 }

@@ -46,6 +46,9 @@ pub enum Trouble {
     /// The BMC does not know the command.
     #[error("the BMC has no DCMI power reading (completion code {0:#04x}: {words})", words = code(*.0))]
     NoDcmi(u8),
+    /// The BMC could measure, and does not.
+    #[error("its power measurement is not active")]
+    Inactive,
     /// What came is no answer to the question.
     #[error("no answer to the question")]
     Malformed(Vec<u8>),
@@ -182,6 +185,10 @@ impl Trouble {
             Self::Code(0xd6) => "switch the command on in the BMC's firmware firewall",
             Self::NoDcmi(_) => {
                 "take the BMC out of sensors.ipmi, and use sensors.redfish where it has that"
+            }
+            Self::Inactive => {
+                "switch power monitoring on in the BMC (`ipmitool dcmi power reading` shows its state), or take \
+                 it out of sensors.ipmi; one that is starting does so by itself"
             }
             Self::Code(_) | Self::Status(_) | Self::Malformed(_) => {
                 "compare with `ipmitool dcmi power reading`; if that fails too, restart the BMC \
