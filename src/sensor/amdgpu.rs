@@ -25,37 +25,15 @@ mod trust;
 
 pub use discovery::discover;
 
-use super::{Cause, Fault, Readings, Sensor, Switch};
+use super::{Cause, Fault, Readings, Sensor, Enabled};
 use scan::{Scan, Site};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::io;
 
 /// One line for `doctor` and the reference.
 pub const SUMMARY: &str = "AMD GPUs through the amdgpu driver's files: gpu_metrics and hwmon";
 
 /// `sensors.amdgpu`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Whether the family is used.
-    pub enabled: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
-
-impl Switch for Config {
-    fn is_on(&self) -> bool {
-        self.enabled
-    }
-    fn turn(&mut self, on: bool) {
-        self.enabled = on;
-    }
-}
+pub type Config = Enabled;
 
 /// Reads between two looks at which cards there are, and at what changes seldom.
 const READS_PER_SCAN: u32 = 30;

@@ -25,11 +25,9 @@ pub use text::{Unit, parse};
 
 use super::sysfs::{self, Attribute};
 use super::{
-    About, Cause, Fault, MeterClass, Part, Reading, Readings, Scope, Sensor, Source, Switch, Value,
+    About, Cause, Fault, MeterClass, Part, Reading, Readings, Scope, Sensor, Source, Enabled, Value,
 };
 use crate::units::Watts;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -40,27 +38,7 @@ pub const SUMMARY: &str =
     "HPE Cray EX power counters of node, processors, memory and accelerators, from pm_counters";
 
 /// `sensors.cray`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Whether the family is used.
-    pub enabled: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
-
-impl Switch for Config {
-    fn is_on(&self) -> bool {
-        self.enabled
-    }
-    fn turn(&mut self, on: bool) {
-        self.enabled = on;
-    }
-}
+pub type Config = Enabled;
 
 /// Reads between two looks at the directory, for files that are new.
 const READS_PER_SCAN: u32 = 30;

@@ -13,10 +13,8 @@ mod scan;
 
 pub use discovery::discover;
 
-use super::{Cause, Fault, Reading, Readings, Sensor, Switch};
+use super::{Cause, Fault, Reading, Readings, Sensor, Enabled};
 use scan::{Active, Scan, Site};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::io;
 
 /// One line for `doctor` and the reference.
@@ -24,27 +22,7 @@ pub const SUMMARY: &str =
     "Power and energy sensors of hwmon: AMD and Grace sockets, Intel GPUs, Jetson rails, ACPI meters";
 
 /// `sensors.hwmon`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Whether the family is used.
-    pub enabled: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
-
-impl Switch for Config {
-    fn is_on(&self) -> bool {
-        self.enabled
-    }
-    fn turn(&mut self, on: bool) {
-        self.enabled = on;
-    }
-}
+pub type Config = Enabled;
 
 /// Reads between two looks at all chips, for those that are new.
 const READS_PER_SCAN: u32 = 30;

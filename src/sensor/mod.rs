@@ -14,9 +14,11 @@ use std::time::Duration;
 
 pub mod cpuinfo;
 mod fault;
+mod switch;
 pub mod sysfs;
 
 pub use fault::{Cause, Fault, IMPLAUSIBLE, REASONS};
+pub use switch::{Enabled, Listed, Switch};
 
 /// What a family is told of the machine: where the kernel's file systems are found (a container mounts
 /// the host's elsewhere, a test gives a fixture tree), and what the machine is called.
@@ -375,37 +377,6 @@ pub struct Discovery {
     pub sensors: Vec<Box<dyn Sensor>>,
     /// What `doctor` says of it.
     pub findings: Vec<Finding>,
-}
-
-/// A family's part of the configuration.
-pub trait Switch {
-    /// Whether the family is used.
-    fn is_on(&self) -> bool;
-    /// What `--sensor.NAME` and `--no-sensor.NAME` do.
-    fn turn(&mut self, on: bool);
-}
-
-/// The configuration of a family that reads what a person names: one entry each, and the family is off
-/// where there is none.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Listed<T>(pub Vec<T>);
-
-impl<T> Default for Listed<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T> Switch for Listed<T> {
-    fn is_on(&self) -> bool {
-        !self.0.is_empty()
-    }
-    fn turn(&mut self, on: bool) {
-        if !on {
-            self.0.clear();
-        }
-    }
 }
 
 /// Declares the families once: their modules, their part of the configuration, and the table that

@@ -15,11 +15,9 @@ mod zone;
 
 pub use discovery::discover;
 
-use super::{Cause, Fault, Reading, Readings, Sensor, Switch, Value};
+use super::{Cause, Fault, Reading, Readings, Sensor, Enabled, Value};
 use crate::units::Joules;
 use scan::{Scan, Site, Zone};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::Duration;
 
@@ -28,27 +26,7 @@ pub const SUMMARY: &str =
     "RAPL energy counters of CPU packages, memory and platform (Intel, AMD), from powercap";
 
 /// `sensors.rapl`.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Whether the family is used.
-    pub enabled: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
-
-impl Switch for Config {
-    fn is_on(&self) -> bool {
-        self.enabled
-    }
-    fn turn(&mut self, on: bool) {
-        self.enabled = on;
-    }
-}
+pub type Config = Enabled;
 
 /// Joules for each count of `energy_uj` (Documentation/ABI/testing/sysfs-class-powercap).
 const UNIT: f64 = 1e-6;
