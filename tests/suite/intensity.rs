@@ -389,7 +389,7 @@ fn the_doctor_tells_who_is_asked_about_which_zone_and_asks_nobody() {
     };
     let (_, text) = told("zone: DE", &token);
     for line in [
-        "zone       DE: set by grid.zone",
+        "place    DE: grid.zone in the configuration",
         "not asked  electricity-maps: about the average intensity of DE",
         "intensity.json: nothing of DE yet",
         "gramwatt grid --once",
@@ -399,7 +399,7 @@ fn the_doctor_tells_who_is_asked_about_which_zone_and_asks_nobody() {
     assert!(!text.contains(TOKEN));
     let (_, text) = told("cloud: {provider: aws, region: eu-central-1}", &token);
     assert!(
-        text.contains("DE: where the bundled table has region eu-central-1 of aws"),
+        text.contains("place    DE, aws eu-central-1: grid.cloud in the configuration"),
         "{text}"
     );
     let (code, text) = told("zone: DE", "/nowhere/token");
