@@ -22,7 +22,11 @@ fuzz_target!(|printed: &[u8]| {
             };
             assert!(ids.insert(id.clone()), "{id} is there twice");
             assert!((1..=64).contains(&id.len()) && id.is_ascii() && &**id != "other");
-            assert!(reading.utilization.is_none_or(|busy| (0.0..=1.0).contains(&busy)));
+            assert!(
+                reading
+                    .utilization
+                    .is_none_or(|busy| (0.0..=1.0).contains(&busy))
+            );
             assert!(reading.power_limit.is_none_or(|limit| limit.0 >= 1.0));
             let about = &reading.source.about;
             for text in [&about.model, &about.uuid] {

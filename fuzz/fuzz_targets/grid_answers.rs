@@ -12,12 +12,18 @@ const PLACES: usize = 32;
 
 /// By their first byte: add at the end.
 const PROVIDERS: [(&str, &str); 16] = [
-    (r#"{"type":"electricity-maps","token_file":"/t","forecast":true}"#, "AT"),
+    (
+        r#"{"type":"electricity-maps","token_file":"/t","forecast":true}"#,
+        "AT",
+    ),
     (r#"{"type":"energy-charts"}"#, "DE"),
     (r#"{"type":"entsoe","token_file":"/t"}"#, "FI"),
     (r#"{"type":"eia","token_file":"/t"}"#, "US-CAL-CISO"),
     (r#"{"type":"open-electricity","token_file":"/t"}"#, "AU-NSW"),
-    (r#"{"type":"file","path":"/a","unit":"g/kWh","factors":"direct"}"#, "DE"),
+    (
+        r#"{"type":"file","path":"/a","unit":"g/kWh","factors":"direct"}"#,
+        "DE",
+    ),
     (
         r#"{"type":"json","url":"http://a/","pointer":"/data/0/intensity","time_pointer":"/data/0/time",
             "unit":"kg/kWh","factors":"direct"}"#,
@@ -36,7 +42,10 @@ const PROVIDERS: [(&str, &str); 16] = [
     (r#"{"type":"rte-eco2mix"}"#, "FR"),
     (r#"{"type":"energinet"}"#, "DK-DK1"),
     (r#"{"type":"ember","token_file":"/t"}"#, "DE"),
-    (r#"{"type":"ember","token_file":"/t","resolution":"monthly"}"#, "DE"),
+    (
+        r#"{"type":"ember","token_file":"/t","resolution":"monthly"}"#,
+        "DE",
+    ),
     (r#"{"type":"relay","url":"http://a"}"#, "DE"),
 ];
 
@@ -77,14 +86,16 @@ fuzz_target!(|input: &[u8]| {
         return;
     }
     let now = NOWS[place].parse().unwrap();
-    OPEN.with(|open| match open[place].read(what, PROVIDERS[place].1, body, now) {
-        Err(garbage) => assert!(garbage.to_string().chars().count() < 4000),
-        Ok(answer) => {
-            let mut series = Series::default();
-            let refused = series.take(answer.scope, &answer.points, now);
-            assert!(refused <= answer.points.len());
-            let mut kept = series.past().chain(series.ahead());
-            assert!(kept.all(|point| (0.0..=MOST).contains(&point.intensity.0)));
-        }
-    });
+    OPEN.with(
+        |open| match open[place].read(what, PROVIDERS[place].1, body, now) {
+            Err(garbage) => assert!(garbage.to_string().chars().count() < 4000),
+            Ok(answer) => {
+                let mut series = Series::default();
+                let refused = series.take(answer.scope, &answer.points, now);
+                assert!(refused <= answer.points.len());
+                let mut kept = series.past().chain(series.ahead());
+                assert!(kept.all(|point| (0.0..=MOST).contains(&point.intensity.0)));
+            }
+        },
+    );
 });

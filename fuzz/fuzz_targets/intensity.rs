@@ -11,7 +11,8 @@ use gramwatt::grid::store;
 use gramwatt::relay::Plan;
 use libfuzzer_sys::fuzz_target;
 
-const CONFIG: &str = "grid: {zones: [DE], providers: [{type: electricity-maps, token_file: /t, forecast: true},
+const CONFIG: &str =
+    "grid: {zones: [DE], providers: [{type: electricity-maps, token_file: /t, forecast: true},
     {type: relay, url: 'http://a'}, {type: relay, url: 'http://a', signal: marginal}]}";
 
 const SHEET: &[u8] = include_bytes!("../seeds/intensity/sheet");
@@ -44,7 +45,11 @@ fn sheet(body: &[u8]) {
     assert_eq!(again, sheet);
     let answer = sheet.answer();
     let mut series = Series::default();
-    series.take(answer.scope, &answer.points, "2026-01-05T12:30:00Z".parse().unwrap());
+    series.take(
+        answer.scope,
+        &answer.points,
+        "2026-01-05T12:30:00Z".parse().unwrap(),
+    );
     let mut kept = series.past().chain(series.ahead());
     assert!(kept.all(|point| (0.0..=MOST).contains(&point.intensity.0)));
 }
@@ -55,7 +60,11 @@ fn file(body: &[u8]) {
     };
     PLAN.with(|plan| {
         let mut service = Service::new(plan.places.clone(), &plan.providers, kept);
-        for now in ["2026-01-05T12:30:00Z", "2026-01-05T15:30:00Z", "1900-01-01T00:00:00Z"] {
+        for now in [
+            "2026-01-05T12:30:00Z",
+            "2026-01-05T15:30:00Z",
+            "1900-01-01T00:00:00Z",
+        ] {
             let now = now.parse().unwrap();
             let (conditions, _) = service.conditions(0, now).unwrap();
             let grids = conditions.grid.into_iter().chain(conditions.marginal);
