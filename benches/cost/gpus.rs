@@ -1,9 +1,9 @@
 //! A node with eight GPUs and two sockets: what it costs to read them, beyond what NVIDIA's library itself
 //! takes (here its stand-in).
 
-use crate::process::Peer;
+use crate::process::{Peer, Scrapes};
 use crate::replica::{Manner, PASSWORD, Replica, USER};
-use crate::{SCRAPES, Verdict, tree};
+use crate::{ROUNDS, SCRAPES, Verdict, tree};
 use nvml_wrapper::Nvml;
 use serde_json::json;
 use std::error::Error;
@@ -90,14 +90,14 @@ pub fn sampling(verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
     let floor = floor(&library)?;
     let bmc = Replica::start("new");
     let folder = configuration(root.path(), &bmc)?;
-    let more = |config: &str| {
+    let more = |config: &str, folder: &str| {
         let library = library.display();
         [
             format!("--sensor.nvml.library={library}"),
             format!("--config.file={folder}{config}"),
         ]
     };
-    let ours = Peer::gramwatt(root.path(), &more("usual.yaml"))?;
+    let ours = Peer::gramwatt(root.path(), &more("usual.yaml", &folder))?;
     let share = ours.idle(Duration::from_secs(40))?;
     verdict.line(
         "sampling at defaults: 8 GPUs, two sockets, Redfish",
@@ -105,14 +105,19 @@ pub fn sampling(verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
         &format!("0.2 % beyond the library's {:.4} %", floor * 100.0),
         share - floor <= 0.002,
     );
-    let usual = ours.scrape(SCRAPES)?;
-    drop(ours);
-    let paths: Vec<String> = bmc.state().bodies.keys().cloned().collect();
+    let silent = Replica::start("new");
+    let paths: Vec<String> = silent.state().bodies.keys().cloned().collect();
     for path in paths {
-        bmc.set(&path, Manner::Silent);
+        silent.set(&path, Manner::Silent);
     }
-    let ours = Peer::gramwatt(root.path(), &more("hanging.yaml"))?;
-    let hanging = ours.scrape(SCRAPES)?;
+    let other = tree::build()?;
+    let folder = configuration(other.path(), &silent)?;
+    let hung = Peer::gramwatt(other.path(), &more("hanging.yaml", &folder))?;
+    let (mut usual, mut hanging) = (Scrapes::default(), Scrapes::default());
+    for _ in 0..ROUNDS {
+        usual.add(ours.scrape(SCRAPES)?);
+        hanging.add(hung.scrape(SCRAPES)?);
+    }
     let (usual, hanging) = (usual.percentile(0.99), hanging.percentile(0.99));
     verdict.line(
         "p99 of a scrape, Redfish well / taking 30 s",

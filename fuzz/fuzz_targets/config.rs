@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     match Config::parse(text) {
         Ok(config) => {
-            assert!(config.node.pue.is_none_or(|pue| pue.ratio() >= 1.0));
+            let pue = config.node.pue.as_ref().and_then(|pue| pue.fixed());
+            assert!(pue.is_none_or(|pue| pue.ratio() >= 1.0));
             assert!(
                 config
                     .grid
