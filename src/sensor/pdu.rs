@@ -72,6 +72,7 @@ pub fn discover(roots: &Roots, config: &Config) -> Discovery {
                     name: name.clone(),
                     interval: pdu.interval(),
                     feeds,
+                    is_whole: false,
                     session: Session::new(Manner::new(pdu, |text| roots.named(text))),
                 }));
                 (Presence::Unasked, detail, "")
@@ -90,17 +91,19 @@ pub fn discover(roots: &Roots, config: &Config) -> Discovery {
 /// What stands for each PDU in names: its host, with its port where hosts are alike. `None` for one that is
 /// there already, and for a host that is none once the node's name stands in it.
 fn labels(hosts: &[String]) -> Vec<Option<String>> {
-    let mut alike: BTreeMap<&str, usize> = BTreeMap::new();
+    // Names of hosts are the same in either case (RFC 4343).
+    let same = |name: &str| name.to_ascii_lowercase();
+    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
     for (name, _) in hosts.iter().filter_map(|host| config::address(host)) {
-        *alike.entry(name).or_default() += 1;
+        *alike.entry(same(name)).or_default() += 1;
     }
     let mut seen = BTreeSet::new();
     let mut label = |address: Option<(&str, u16)>| {
         let (name, port) = address?;
-        if !seen.insert((name.to_owned(), port)) {
+        if !seen.insert((same(name), port)) {
             return None;
         }
-        Some(match alike.get(name) {
+        Some(match alike.get(&same(name)) {
             Some(1) => name.to_owned(),
             _ => format!("{name}:{port}"),
         })
@@ -132,6 +135,8 @@ struct Feed {
     question: Question,
     /// What is booked.
     node: Arc<Source>,
+    /// The same, shown and not booked, while another feed has never answered: one of two is not the node.
+    alone: Arc<Source>,
     /// Power, where the register is booked.
     power: Arc<Source>,
     /// The register, where power is booked.
@@ -177,12 +182,13 @@ impl Feed {
             place,
             question,
             node: source("", Scope::Node(MeterClass::Pdu), ceiling),
+            alone: source("", Scope::Unknown, ceiling),
             power: source("-power", Scope::Unknown, ceiling),
             register: source("-register", Scope::Unknown, STEP_CEILING),
         }
     }
 
-    fn readings(&self, told: &Told) -> impl Iterator<Item = Reading> {
+    fn readings(&self, told: &Told, is_whole: bool) -> impl Iterator<Item = Reading> {
         let beside = told.beside.map(|value| {
             let source = match value {
                 Value::Counter { .. } => &self.register,
@@ -190,7 +196,8 @@ impl Feed {
             };
             Reading::new(source, value)
         });
-        std::iter::once(Reading::new(&self.node, told.booked)).chain(beside)
+        let own = if is_whole { &self.node } else { &self.alone };
+        std::iter::once(Reading::new(own, told.booked)).chain(beside)
     }
 }
 
@@ -205,6 +212,7 @@ fn feeds(entry: &Entry, host: &str, label: &str, outlets: &[u32]) -> Vec<Feed> {
 fn readings(
     host: &str,
     feeds: &[Feed],
+    is_whole: &mut bool,
     answers: Result<Vec<Result<Told, Trouble>>, Trouble>,
 ) -> Readings {
     let mut readings = Readings::default();
@@ -215,9 +223,10 @@ fn readings(
             return readings;
         }
     };
+    *is_whole |= answers.iter().all(Result::is_ok);
     for (feed, answer) in feeds.iter().zip(answers) {
         match answer {
-            Ok(told) => readings.good.extend(feed.readings(&told)),
+            Ok(told) => readings.good.extend(feed.readings(&told, *is_whole)),
             Err(trouble) => readings.bad.push(trouble.fault(&feed.place)),
         }
     }
@@ -229,6 +238,8 @@ struct Strip {
     name: String,
     interval: Duration,
     feeds: Vec<Feed>,
+    /// Whether all feeds have answered in one read.
+    is_whole: bool,
     session: Session,
 }
 
@@ -240,7 +251,8 @@ impl Sensor for Strip {
     fn read(&mut self) -> Readings {
         let questions = self.feeds.iter().map(|feed| &feed.question);
         let answers = self.session.ask(&questions.collect::<Vec<_>>());
-        readings(&self.session.manner.host, &self.feeds, answers)
+        let host = &self.session.manner.host;
+        readings(host, &self.feeds, &mut self.is_whole, answers)
     }
 
     fn pace(&self, _wanted: Duration) -> Duration {

@@ -505,7 +505,7 @@ fn what_cannot_be_is_refused_with_the_configuration() {
             "root",
         ),
         (
-            format!("lan: [{{host: bmc, {entry}}}, {{host: 'bmc:623', {entry}}}]"),
+            format!("lan: [{{host: bmc, {entry}}}, {{host: 'BMC:623', {entry}}}]"),
             "counted twice",
         ),
     ] {

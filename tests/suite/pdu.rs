@@ -367,6 +367,14 @@ fn one_bad_outlet_costs_that_outlet() {
         assert!(fault.place.ends_with(outlet), "{fault}");
         meets(fault, "device", "whole: true");
     }
+    // What there is of it is shown, and is not the node: nobody knows what the others draw.
+    let scopes: Vec<Scope> = values(&readings)
+        .into_iter()
+        .map(|(_, scope, _)| scope)
+        .collect();
+    assert_eq!(scopes, [Scope::Unknown, Scope::Unknown]);
+    let mut whole = self::sensor(agent.v2c("model: apc, outlets: [3]"));
+    assert_eq!(values(&whole.read())[0].1, NODE);
     let raritan = Agent::new("raritan");
     let mut sensor = self::sensor(raritan.v2c("model: raritan, outlets: [3, 2]"));
     let readings = sensor.read();

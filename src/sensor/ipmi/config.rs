@@ -74,7 +74,8 @@ impl TryFrom<Vec<Entry>> for Listed {
     fn try_from(entries: Vec<Entry>) -> Result<Self, String> {
         let mut seen = BTreeSet::new();
         for Entry { host, .. } in &entries {
-            if !seen.insert(split(&host.0)) {
+            // Names of hosts are the same in either case (RFC 4343).
+            if !seen.insert(split(&host.0.to_ascii_lowercase())) {
                 return Err(format!(
                     "{:?} is there twice: its power would be counted twice",
                     host.0

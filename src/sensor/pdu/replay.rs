@@ -81,7 +81,7 @@ impl Replay {
                 let asking = session::ask(&client, &strays, &self.manner, &questions);
                 self.runtime.block_on(asking)
             });
-        readings(&self.manner.host, &self.feeds, answers)
+        readings(&self.manner.host, &self.feeds, &mut false, answers)
     }
 }
 

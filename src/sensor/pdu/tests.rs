@@ -113,6 +113,7 @@ fn names_are_short_where_they_can_be_and_unlike_where_they_must() {
     assert_eq!(named(&["a", "b"]), [some("a"), some("b")]);
     assert_eq!(named(&["a", "a:7"]), [some("a:161"), some("a:7")]);
     assert_eq!(named(&["a", "a:161"]), [some("a:161"), None]);
+    assert_eq!(named(&["pdu", "PDU"]), [some("pdu:161"), None]);
     let twice = "{host: a, model: apc, community_file: f, outlets: [1]}, \
                  {host: 'a:161', model: apc, community_file: f, outlets: [2]}";
     let found = discover(&roots("n"), &parsed(twice).unwrap());
