@@ -50,6 +50,8 @@ pub struct Forecast {
     pub hours: Vec<Option<GramsPerKwh>>,
     /// Who says so.
     pub origin: Origin,
+    /// Found once, for every page is made of them.
+    windows: Vec<Window>,
 }
 
 /// The best time for a job.
@@ -88,11 +90,8 @@ pub fn ahead(series: &Series, now: Timestamp) -> Option<Forecast> {
             })
         })
         .collect();
-    hours.iter().any(Option::is_some).then_some(Forecast {
-        start,
-        hours,
-        origin,
-    })
+    let is_told = hours.iter().any(Option::is_some);
+    is_told.then(|| Forecast::new(start, hours, origin))
 }
 
 /// The mean of the same hour of the days before.
@@ -113,13 +112,25 @@ fn seasonal(series: &Series, hour: Timestamp) -> Option<GramsPerKwh> {
 }
 
 impl Forecast {
+    /// Hours from a full one on.
+    #[must_use]
+    pub fn new(start: Timestamp, hours: Vec<Option<GramsPerKwh>>, origin: Origin) -> Self {
+        let mut forecast = Self {
+            start,
+            hours,
+            origin,
+            windows: Vec::new(),
+        };
+        let windows = JOBS.into_iter().filter_map(|hours| forecast.window(hours));
+        forecast.windows = windows.collect();
+        forecast
+    }
+
     /// The best start for jobs of each of [`JOBS`] hours, at a full hour and within what is known; the
     /// earliest of equals. A job that does not fit is left out.
     #[must_use]
-    pub fn windows(&self) -> Vec<Window> {
-        JOBS.into_iter()
-            .filter_map(|hours| self.window(hours))
-            .collect()
+    pub fn windows(&self) -> &[Window] {
+        &self.windows
     }
 
     fn window(&self, hours: usize) -> Option<Window> {

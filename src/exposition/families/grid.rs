@@ -22,7 +22,7 @@ fn windows(snapshot: &Snapshot, mut tell: impl FnMut(&str, Window)) {
             .outlook
             .iter()
             .flat_map(|outlook| outlook.forecast.windows());
-        windows.for_each(|window| tell(&region.grid.zone, window));
+        windows.for_each(|window| tell(&region.grid.zone, *window));
     }
 }
 

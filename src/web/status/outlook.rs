@@ -83,7 +83,7 @@ pub fn picture(forecast: &Forecast) -> Markup {
     };
     let best = forecast
         .windows()
-        .into_iter()
+        .iter()
         .find(|window| window.hours == SHOWN);
     let first = best.map(|window| window.start.duration_since(forecast.start).as_hours());
     let first = first.and_then(|hours| usize::try_from(hours).ok());
@@ -161,10 +161,10 @@ fn best(forecast: &Forecast, at: Option<Moment>) -> Markup {
                             }
                             td {
                                 (format::minute(window.start))
-                                @if let Some(when) = when(&window, at) { small { (when) } }
+                                @if let Some(when) = when(window, at) { small { (when) } }
                             }
                             td.n { (intensity(window.mean)) }
-                            td.n { (against_now(forecast, &window)) }
+                            td.n { (against_now(forecast, window)) }
                         }
                     }
                 }

@@ -16,14 +16,19 @@ fn outlook(origin: Origin) -> Outlook {
     };
     Outlook {
         provider: "oracle".into(),
-        forecast: Forecast {
-            start: "2026-01-02T03:00:00Z".parse().unwrap(),
-            hours: (0..HOURS)
+        forecast: Forecast::new(
+            "2026-01-02T03:00:00Z".parse().unwrap(),
+            (0..HOURS)
                 .map(|hour| Some(GramsPerKwh(grams(hour))))
                 .collect(),
             origin,
-        },
+        ),
     }
+}
+
+/// The same forecast of other hours.
+fn of(outlook: &Outlook, hours: Vec<Option<GramsPerKwh>>) -> Forecast {
+    Forecast::new(outlook.forecast.start, hours, outlook.forecast.origin)
 }
 
 /// An intensity of 3 o'clock, four minutes before the page.
@@ -158,7 +163,7 @@ fn the_best_windows_are_told_in_utc_and_against_now() {
     assert!(page.contains(row), "{page}");
     assert!(page.contains("8 h") && page.contains("24 h"));
     let mut flat = outlook(Origin::Provider);
-    flat.forecast.hours = vec![Some(GramsPerKwh(50.0)); 2];
+    flat.forecast = of(&flat, vec![Some(GramsPerKwh(50.0)); 2]);
     let page = shown(&Snapshot {
         outlook: Some(Arc::new(flat)),
         ..asked()
@@ -171,7 +176,7 @@ fn the_best_windows_are_told_in_utc_and_against_now() {
 #[test]
 fn hours_that_nobody_can_tell_are_gaps() {
     let mut outlook = outlook(Origin::Provider);
-    outlook.forecast.hours = vec![None, Some(GramsPerKwh(0.0)), None];
+    outlook.forecast = of(&outlook, vec![None, Some(GramsPerKwh(0.0)), None]);
     let page = shown(&Snapshot {
         outlook: Some(Arc::new(outlook)),
         ..asked()
