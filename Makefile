@@ -35,8 +35,8 @@ endif
 setup: ## Fetch what test and lint need, into target/tools
 	@scripts/setup-tests.sh
 
-test: setup ## Run all tests, and each fuzz target for some seconds
-	@scripts/fuzz.sh 5
+test: setup ## Run all tests, and each fuzz target for some seconds, always with the same inputs
+	@scripts/fuzz.sh --same 5
 	cargo test --locked
 
 lint: setup ## Check format, code, licences of dependencies, and scripts

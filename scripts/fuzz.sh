@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# fuzz.sh SECONDS [TARGET...]: runs every fuzz target (or those named) for so long. Needs no nightly
-# compiler: the coverage that libFuzzer steers by comes from an LLVM pass that any rustc can run.
+# fuzz.sh [--same] SECONDS [TARGET...]: runs every fuzz target (or those named) for so long. Needs no
+# nightly compiler: the coverage that libFuzzer steers by comes from an LLVM pass that any rustc can run.
 # Each starts from fuzz/seeds and from what earlier runs have learnt; all that it writes is in target/fuzz.
+# With --same, each starts from the seeds alone and with one fixed random number: the same inputs in the
+# same order at every run of the same code, so that a test fails for what was changed and not by luck.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:?usage: fuzz.sh SECONDS [TARGET...]}
+same=
+if [ "${1:-}" = --same ]; then
+    same=1
+    shift
+fi
+seconds=${1:?usage: fuzz.sh [--same] SECONDS [TARGET...]}
 shift
 out=$PWD/target/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -31,11 +38,17 @@ mkdir -p "$out/tmp"
 export TMPDIR=$out/tmp
 for target in "$@"; do
     corpus=$out/corpus/$target
+    how=()
+    if [ "$same" ]; then
+        corpus=$out/same/$target
+        rm -rf "$corpus"
+        how=(-seed=1 -runs=500000)
+    fi
     mkdir -p "$corpus" "$out/artifacts"
     seeds=()
     [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
     log=$out/$target.log
-    if ! "$out/$host/release/$target" -max_total_time="$seconds" -rss_limit_mb=512 -malloc_limit_mb=256 \
+    if ! "$out/$host/release/$target" -max_total_time="$seconds" ${how[@]+"${how[@]}"} -rss_limit_mb=512 -malloc_limit_mb=256 \
         -timeout=5 -max_len=65536 -verbosity=0 -print_final_stats=1 -artifact_prefix="$out/artifacts/$target-" \
         "$corpus" "${seeds[@]}" >"$log" 2>&1; then
         tail -n 40 "$log" >&2
@@ -45,5 +58,5 @@ for target in "$@"; do
     fi
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     [ "${runs:-0}" -gt 0 ] || { cat "$log" >&2; echo "fuzz: $target ran nothing" >&2; exit 1; }
-    printf 'fuzz: %-14s %9s inputs in %s s, no fault\n' "$target" "$runs" "$seconds"
+    printf 'fuzz: %-16s %9s inputs, no fault\n' "$target" "$runs"
 done

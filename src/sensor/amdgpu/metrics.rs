@@ -188,8 +188,9 @@ fn is_absent(number: u64, width: usize) -> bool {
     number == u64::MAX.checked_shr(64 - 8 * u32::try_from(width).unwrap_or(8)).unwrap_or(0)
 }
 
+/// A field that is wider than the driver's 32 bits may still say "absent" in 32 bits.
 fn watts(number: u64) -> Option<f64> {
-    u32::try_from(number).ok().map(f64::from)
+    u32::try_from(number).ok().filter(|watts| *watts != u32::MAX).map(f64::from)
 }
 
 /// From percent; what is over 100 is no share.
@@ -278,6 +279,8 @@ mod tests {
         assert_eq!(metrics.activity, Some(0.33));
         let absent = parse(&list(&[(POWER, 2, &[0xff; 2]), (ENERGY, 6, &[0xff; 8])])).unwrap();
         assert_eq!((absent.watts, absent.energy), (None, None));
+        let narrow = u64::from(u32::MAX).to_ne_bytes();
+        assert_eq!(parse(&list(&[(POWER, 6, &narrow)])).unwrap().watts, None);
         // A page ends where it ends.
         let long = [0_u8; 1000];
         let many: Vec<_> = [energy].into_iter().chain((0..6).map(|_| (29, 0, &long[..]))).collect();
