@@ -9,6 +9,7 @@ pub mod units;
 pub mod clock;
 pub mod sensor;
 pub mod sampler;
+pub mod workload;
 pub mod ledger;
 pub mod node;
 pub mod carbon;
