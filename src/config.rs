@@ -6,12 +6,11 @@ use crate::grid::provider::Entry;
 use crate::sensor::Sensors;
 use crate::units::GramsPerKwh;
 use crate::web::listen;
-use jiff::SignedDuration;
+use crate::workload::config::Workloads;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub(crate) mod explain;
 mod market;
@@ -19,12 +18,14 @@ mod meter;
 mod place;
 mod pue;
 mod reference;
+mod time;
 
 pub use market::Market;
 pub use meter::Meter;
 pub use place::{Cloud, Label, Metadata, ZoneMap};
 pub use pue::{FilePue, JsonPue, LivePue, PrometheusPue, Pue, PueOf};
 pub use reference::reference;
+pub use time::{Interval, MaxAge, Span};
 
 /// Everything the program can be told.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub embodied: Making,
     /// What is read, and how often.
     pub sensors: Sensors,
+    /// Who used it: how joules and grams are divided among pods, jobs and services.
+    pub workloads: Workloads,
     /// Where the kernel's file systems are mounted.
     pub path: Paths,
     /// Where the books are kept over a restart.
@@ -91,48 +94,6 @@ pub struct Grid {
     pub max_age: MaxAge,
 }
 
-/// A time such as `2h`, up to two days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct MaxAge(Duration);
-
-impl Default for MaxAge {
-    fn default() -> Self {
-        Self(Duration::from_secs(2 * 3600))
-    }
-}
-
-impl MaxAge {
-    /// As a duration.
-    #[must_use]
-    pub fn duration(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<String> for MaxAge {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let longest = Duration::from_secs(48 * 3600);
-        let age = span(&text).filter(|age| *age <= longest);
-        age.map(Self)
-            .ok_or_else(|| format!("{text:?} is no age: 0s to 48h, such as 2h"))
-    }
-}
-
-impl From<MaxAge> for String {
-    fn from(age: MaxAge) -> Self {
-        format!("{:#}", SignedDuration::try_from(age.0).unwrap_or_default())
-    }
-}
-
-/// A time as a person writes it, such as `90s` or `2h 30m`.
-fn span(text: &str) -> Option<Duration> {
-    let span: SignedDuration = text.parse().ok()?;
-    Duration::try_from(span).ok()
-}
-
 /// Grams of CO2e for each kWh.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "f64")]
@@ -156,44 +117,6 @@ impl TryFrom<f64> for Intensity {
         Err(format!(
             "{grams} is no carbon intensity in g CO2e/kWh: 0 to 2000 (lb/MWh x 0.45359, kg/kWh x 1000)"
         ))
-    }
-}
-
-/// A time such as `500ms`, `1s` or `1m`, 100 ms to 1 minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct Interval(Duration);
-
-impl Default for Interval {
-    fn default() -> Self {
-        Self(Duration::from_secs(1))
-    }
-}
-
-impl Interval {
-    /// As a duration.
-    #[must_use]
-    pub fn duration(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<String> for Interval {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let shortest = Duration::from_millis(100);
-        let longest = Duration::from_secs(60);
-        span(&text)
-            .filter(|span| (shortest..=longest).contains(span))
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is no interval: 100ms to 1m, such as 500ms or 1s"))
-    }
-}
-
-impl From<Interval> for String {
-    fn from(span: Interval) -> Self {
-        format!("{:#}", SignedDuration::try_from(span.0).unwrap_or_default())
     }
 }
 
@@ -432,6 +355,7 @@ impl Config {
         if self.node.pue_fallback.is_some() && live.is_none() {
             return wrong("node.pue_fallback: it is for a pue that somebody tells: set pue".into());
         }
+        self.workloads.check().map_err(ConfigError::Contradiction)?;
         let grid = &self.grid;
         if let Some(map) = &grid.zone_map {
             if grid.zone.is_some() || grid.cloud.is_some() {

@@ -7,6 +7,7 @@ mod lines;
 mod models;
 mod report;
 
+use crate::attribution::{Attribution, Policy};
 use crate::carbon::{Factor, Timeline};
 use crate::clock::Moment;
 use crate::embodied::Making;
@@ -14,9 +15,11 @@ use crate::grid::conditions::Conditions;
 use crate::grid::facility::Facts;
 use crate::ledger::{Account, Ledger, Method, Reader};
 use crate::node::{Choice, Force, Node};
-use crate::sensor::{MeterClass, Part, Readings, Scope};
+use crate::sensor::{Kind, MeterClass, Part, Readings, Scope};
 use crate::snapshot::{Grid, Pue, Snapshot};
 use crate::state::State;
+use crate::units::Joules;
+use crate::workload::census::Census;
 pub use books::Books;
 use health::Health;
 use jiff::Timestamp;
@@ -76,6 +79,8 @@ pub struct Settings {
     pub meter: Choice,
     /// What it took to make the devices.
     pub making: Making,
+    /// How the joules are divided among workloads; `None` where nobody looks for any.
+    pub workloads: Option<Policy>,
     /// The machine's name, for people.
     pub host: Arc<str>,
     /// Whether the hardware is synthetic.
@@ -94,6 +99,9 @@ pub struct Engine {
     node: Node,
     timeline: Timeline,
     books: Books,
+    attribution: Option<Attribution>,
+    /// What was kept of the division before it was taken up.
+    kept: Option<crate::attribution::Saved>,
     health: BTreeMap<Arc<str>, Health>,
     /// What the grid is like, beyond what is in the settings.
     conditions: Conditions,
@@ -115,6 +123,8 @@ impl Engine {
             node: Node::new(settings.meter.clone(), kept.node),
             timeline: kept.timeline,
             books: kept.books,
+            attribution: None,
+            kept: kept.workloads,
             health: BTreeMap::new(),
             conditions: Conditions::default(),
             facts: Facts::default(),
@@ -140,6 +150,7 @@ impl Engine {
             health.seat(reader);
             self.health.insert(name, health);
         }
+        self.divide(settings.workloads.as_ref(), now);
         self.settings = settings;
         self.conditions = Conditions::default();
         self.facts = Facts::default();
@@ -223,7 +234,12 @@ impl Engine {
                 self.books.open(id, *kind, about, making, batch.at.boot);
             }
             if let Some(entry) = entry {
-                self.books.book(&entry, &self.timeline);
+                let emissions = self.books.book(&entry, &self.timeline);
+                if let Some(attribution) = &mut self.attribution {
+                    let time = (entry.from.boot, entry.to.boot);
+                    let energy = (entry.joules, emissions.location);
+                    attribution.book(id, *kind, energy, time, reading.utilization);
+                }
             }
         }
         if batch.readings.bad.is_empty() {
@@ -235,8 +251,13 @@ impl Engine {
     pub fn tick(&mut self, now: Moment) -> Snapshot {
         let shorts = self.node.short_windows();
         if let Some(rest) = self.node.reconcile(&self.ledger, now) {
-            self.books
-                .book_other(rest, self.other_method(), &self.timeline);
+            let method = self.other_method();
+            let emissions = self.books.book_other(rest, method, &self.timeline);
+            if let Some(attribution) = &mut self.attribution {
+                let time = (rest.from.boot, rest.to.boot);
+                let energy = (rest.joules, emissions.location);
+                attribution.book(&books::OTHER.into(), Kind::Other, energy, time, None);
+            }
             if rest.short && shorts == 0 {
                 warn!(
                     meter = self.node.force().map_or("", |force| force.class.label()),
@@ -247,7 +268,49 @@ impl Engine {
             }
         }
         self.books.age(now.boot);
+        if let Some(attribution) = &mut self.attribution {
+            attribution.settle(now.boot);
+        }
         self.report(now)
+    }
+
+    /// Takes who was here and who did what.
+    pub fn count(&mut self, census: Census) {
+        if let Some(attribution) = &mut self.attribution {
+            attribution.take(census);
+        }
+    }
+
+    /// Takes up, goes on with, or leaves off dividing the joules among workloads.
+    fn divide(&mut self, policy: Option<&Policy>, now: Moment) {
+        let Some(policy) = policy else {
+            if let Some(attribution) = self.attribution.take() {
+                self.kept = Some(attribution.save());
+            }
+            return;
+        };
+        if let Some(attribution) = &mut self.attribution {
+            return attribution.choose(policy.clone());
+        }
+        let kept = self.kept.take();
+        let devices = self.device_books();
+        let devices = devices.map(|(id, kind, joules)| {
+            let page = self.books.devices.get(id);
+            (kind, joules, page.and_then(|page| page.emissions.location))
+        });
+        let attribution = Attribution::new(policy.clone(), kept, devices, now.boot);
+        self.attribution = Some(attribution);
+    }
+
+    /// Every device with its joules, `other` included.
+    fn device_books(&self) -> impl Iterator<Item = (&str, Kind, Joules)> {
+        let devices = self.ledger.devices();
+        let devices = devices.map(|(id, kind, account)| (&**id, kind, account.joules));
+        let other = self
+            .node
+            .other()
+            .map(|joules| (books::OTHER, Kind::Other, joules));
+        devices.chain(other)
     }
 
     /// What must be kept so that a later process goes on with these books.
@@ -259,6 +322,10 @@ impl Engine {
             node: self.node.save(),
             timeline: self.timeline.clone(),
             books: self.books.clone(),
+            workloads: match &self.attribution {
+                Some(attribution) => Some(attribution.save()),
+                None => self.kept.clone(),
+            },
         }
     }
 

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod node;
 pub mod carbon;
 pub mod embodied;
+pub mod attribution;
 pub mod grid;
 pub mod engine;
 pub mod snapshot;

@@ -56,6 +56,7 @@ impl Setup {
                 grid: place.grid.map(Arc::new),
                 pue: place.pue,
                 meter: (&config.node.meter).into(),
+                workloads: None,
                 making: config.embodied.clone(),
                 host: config.host(),
                 demo: config.demo,

@@ -5,6 +5,7 @@ use crate::grid::zone::Outlook;
 use crate::ledger::Method;
 use crate::sensor::{Kind, MeterClass, Scope, Source};
 use crate::units::{Grams, GramsPerKwh, GramsPerSecond, Joules, Watts};
+use crate::workload::About;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Snapshot {
     pub meters: Vec<Meter>,
     /// The machine.
     pub node: Node,
+    /// Who used the devices; `None` where that is not looked for.
+    pub workloads: Option<Workloads>,
     /// Health of every sensor.
     pub sensors: Vec<SensorHealth>,
     /// Where the node stands and what its electricity emits; `None` where nobody said.
@@ -131,6 +134,85 @@ pub struct Node {
     pub meter_short: u64,
     /// The node's total minus the sum of its devices: 0 but for rounding.
     pub residual: Joules,
+}
+
+/// Who used the devices.
+#[derive(Clone, Debug, Default)]
+pub struct Workloads {
+    /// Workloads with series, and `idle`, `system`, `unattributed` and `other`, in a stable order.
+    pub list: Vec<Workload>,
+    /// Device energy that no series of a workload shows, by kind.
+    pub unlisted: Vec<Unlisted>,
+    /// What devices are taken to draw at rest.
+    pub rests: Vec<(Arc<str>, Kind, Watts)>,
+    /// Workloads that are in `other`, because there are too many.
+    pub merged: usize,
+    /// Names of the configured labels, as Kubernetes has them, ...
+    pub labels: Arc<[Arc<str>]>,
+    /// ... and as the info series has them (`label_NAME`).
+    pub label_names: Arc<[Arc<str>]>,
+    /// How those are who tell of workloads.
+    pub sources: Vec<SourceHealth>,
+    /// Devices minus everything here: 0 but for rounding.
+    pub residual: Joules,
+}
+
+/// A workload and its books.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The `workload_type` label.
+    pub manager: &'static str,
+    /// The `workload_namespace` label.
+    pub namespace: Arc<str>,
+    /// The `workload` label.
+    pub name: Arc<str>,
+    /// The `workload_container` label.
+    pub container: Arc<str>,
+    /// What else is known; `None` for what is no workload.
+    pub about: Option<Arc<About>>,
+    /// How its share of accelerators is had: `whole`, `utilization`, `equal` or `mig`; empty where it has none.
+    pub gpu_split: &'static str,
+    /// Its books by kind of device.
+    pub uses: Vec<Use>,
+}
+
+/// What a workload used of one kind of device.
+#[derive(Clone, Copy, Debug)]
+pub struct Use {
+    /// Of what.
+    pub kind: Kind,
+    /// Mean power over the last time that could be divided; `None` while nobody knows.
+    pub watts: Option<Watts>,
+    /// Energy since it came.
+    pub joules: Joules,
+    /// Location-based emissions since it came.
+    pub grams: Option<Grams>,
+    /// The part of the energy that was held and not used; `None` where that was never told.
+    pub reserved: Option<Joules>,
+}
+
+/// Device energy that no series of a workload shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlisted {
+    /// Of what.
+    pub kind: Kind,
+    /// Why: `pending` (too young to be divided or shown) or `ended` (of workloads that have left the page).
+    pub reason: &'static str,
+    /// How much.
+    pub joules: Joules,
+    /// With what emissions.
+    pub grams: Option<Grams>,
+}
+
+/// How somebody is who tells of workloads.
+#[derive(Clone, Debug)]
+pub struct SourceHealth {
+    /// Such as `cgroup` or `kubelet`.
+    pub source: &'static str,
+    /// Whether nothing is wrong.
+    pub up: bool,
+    /// What is wrong now, and the mend.
+    pub faults: Arc<[Trouble]>,
 }
 
 /// A sensor's health.

@@ -4,6 +4,7 @@
 //! counter is never below an exposed one. It is replaced by a rename, so that a reader (and a process
 //! killed in the middle of writing) finds the old books or the new ones, whole.
 
+use crate::attribution;
 use crate::carbon::{Factor, Timeline};
 use crate::clock::Moment;
 use crate::engine::Books;
@@ -28,6 +29,9 @@ pub struct State {
     pub timeline: Timeline,
     /// Grams and the node's sums.
     pub books: Books,
+    /// How they were divided among workloads.
+    #[serde(default)]
+    pub workloads: Option<attribution::Saved>,
 }
 
 impl State {
@@ -40,6 +44,7 @@ impl State {
             node: node::Saved::default(),
             timeline: Timeline::new(factor),
             books: Books::default(),
+            workloads: None,
         }
     }
 }

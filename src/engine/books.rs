@@ -75,9 +75,9 @@ impl Books {
     }
 
     /// Books a device's entry, at the factors of its time.
-    pub(super) fn book(&mut self, entry: &Entry, timeline: &Timeline) {
+    pub(super) fn book(&mut self, entry: &Entry, timeline: &Timeline) -> Emissions {
         let Part::Device { id, .. } = &entry.part else {
-            return;
+            return Emissions::default();
         };
         let emissions = timeline.emissions(entry.joules, entry.from, entry.to);
         self.devices
@@ -90,10 +90,16 @@ impl Books {
             self.node.modelled += entry.joules;
         }
         self.node.emissions.add(emissions);
+        emissions
     }
 
     /// Books what the meter saw beyond the devices.
-    pub(super) fn book_other(&mut self, rest: Rest, method: Method, timeline: &Timeline) {
+    pub(super) fn book_other(
+        &mut self,
+        rest: Rest,
+        method: Method,
+        timeline: &Timeline,
+    ) -> Emissions {
         let part = Part::Device {
             id: OTHER.into(),
             kind: Kind::Other,
@@ -110,7 +116,7 @@ impl Books {
                 method,
             },
             timeline,
-        );
+        )
     }
 
     /// Books every device's making until `now` (time since boot).

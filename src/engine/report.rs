@@ -36,6 +36,10 @@ impl Engine {
             domains: self.domains(),
             meters: self.meters(now),
             node,
+            workloads: self.attribution.as_ref().map(|attribution| {
+                let books = devices.iter().map(|device| (device.kind, device.joules));
+                attribution.report(books, now.boot)
+            }),
             devices,
             sensors,
             grid: self.settings.grid.clone(),

@@ -26,6 +26,7 @@ fn factor(intensity: Option<f64>) -> Factor {
 
 fn settings(intensity: Option<f64>) -> Settings {
     Settings {
+        workloads: None,
         factor: factor(intensity),
         grid: None,
         pue: Pue::default(),

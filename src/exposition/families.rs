@@ -5,6 +5,7 @@ mod device;
 mod grid;
 mod health;
 mod node;
+mod workload;
 
 use crate::snapshot::Snapshot;
 use prometheus_client::encoding::{
@@ -13,6 +14,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use std::fmt;
+use std::sync::Arc;
 
 /// One metric family.
 pub(super) struct Family {
@@ -22,6 +24,8 @@ pub(super) struct Family {
     pub labels: &'static [&'static str],
     pub help: &'static str,
     samples: fn(&Snapshot, Emit<'_>),
+    /// Names of labels that a configuration adds; their values come after those of `labels`.
+    more: fn(&Snapshot) -> &[Arc<str>],
 }
 
 /// Takes label values, in the order of the family's labels, and a value.
@@ -77,9 +81,16 @@ impl Family {
         };
         let mut metric = encoder.encode_descriptor(self.base, self.help, unit.as_ref(), kind)?;
         let mut result = Ok(());
+        let more = (self.more)(snapshot);
+        let names: Vec<&str> = self
+            .labels
+            .iter()
+            .copied()
+            .chain(more.iter().map(|n| &**n))
+            .collect();
         (self.samples)(snapshot, &mut |values, value| {
             let labels = Labels {
-                names: self.labels,
+                names: &names,
                 values,
             };
             result = result.and_then(|()| match self.kind {
@@ -145,6 +156,7 @@ const fn family(
         labels,
         help,
         samples,
+        more: |_| &[],
     }
 }
 
@@ -153,6 +165,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Family> {
     [
         device::FAMILIES,
         node::FAMILIES,
+        workload::FAMILIES,
         grid::FAMILIES,
         health::FAMILIES,
     ]

@@ -4,6 +4,7 @@
 //!
 //! Everything here runs in threads of its own, may block, and never holds up a sensor or a scrape.
 
+pub mod census;
 pub mod cgroup;
 pub mod config;
 pub mod containers;
@@ -78,6 +79,17 @@ pub struct About {
     pub labels: Vec<(Arc<str>, Arc<str>)>,
     /// CPUs that it has asked for (1 is one logical CPU), where that is known.
     pub cpus: Option<f64>,
+}
+
+impl About {
+    /// The value of a label; empty where it has none.
+    #[must_use]
+    pub fn label(&self, name: &str) -> &str {
+        let mut labels = self.labels.iter();
+        labels
+            .find(|(other, _)| **other == *name)
+            .map_or("", |(_, value)| value)
+    }
 }
 
 /// What a control group belongs to, as its path tells; the key of a workload until it is named, and in

@@ -255,6 +255,7 @@ struct World {
 
 fn settings(factor: Factor) -> Settings {
     Settings {
+        workloads: None,
         factor,
         grid: None,
         pue: Pue {

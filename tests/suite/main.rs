@@ -24,5 +24,6 @@ mod replica;
 mod replicas;
 mod repo;
 mod secrets;
+mod shares;
 mod truth;
 mod wedged;

@@ -1,0 +1,270 @@
+//! One device's energy against the windows of its time: cut where anything changes, shared out piece by piece.
+
+use super::accounts::Amount;
+use super::pending::Chunk;
+use super::split::{self, Share, User};
+use super::windows::{Occupied, Window};
+use super::{Attribution, To};
+use crate::sensor::Kind;
+use crate::units::{Grams, Joules, Watts};
+use crate::workload::census::Holder;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the share of an accelerator was had, for the info series.
+pub(super) type Means = Option<&'static str>;
+
+/// A piece of energy and those who share it.
+pub(super) type Piece = (Chunk, Vec<Share>, Means);
+
+impl Attribution {
+    /// Cuts energy at the borders of the windows of its time, and says whose each piece is. What lies in no
+    /// window is nobody's.
+    pub(super) fn divided(&mut self, device: &Arc<str>, kind: Kind, chunk: Chunk) -> Vec<Piece> {
+        if kind == Kind::Other && !self.policy.divide_other {
+            return vec![(chunk, all(To::System), None)];
+        }
+        let spans: Vec<(Duration, Duration)> = match kind {
+            Kind::Gpu => spans(
+                self.windows.accelerators.iter().map(|w| (w.from, w.to)),
+                &chunk,
+            ),
+            _ => spans(
+                self.windows.processors.iter().map(|w| (w.from, w.to)),
+                &chunk,
+            ),
+        };
+        let mut pieces = Vec::new();
+        let mut left = Some(chunk);
+        for (from, to) in spans {
+            let Some(chunk) = left else { break };
+            let (before, rest) = chunk.cut(from);
+            pieces.extend(before.map(|piece| (piece, all(To::Unattributed), None)));
+            let (inside, after) = rest.map_or((None, None), |rest| rest.cut(to));
+            left = after;
+            if let Some(piece) = inside {
+                self.inside(device, kind, piece, &mut pieces);
+            }
+        }
+        pieces.extend(left.map(|piece| (piece, all(To::Unattributed), None)));
+        pieces
+    }
+
+    /// A piece that lies in one window.
+    fn inside(&mut self, device: &Arc<str>, kind: Kind, piece: Chunk, pieces: &mut Vec<Piece>) {
+        let set = self.set_rest(device, kind);
+        if kind == Kind::Gpu {
+            let busy = piece.utilization;
+            self.rests.learn(device, &piece, busy);
+            let rest = set.or_else(|| self.rests.of(device));
+            let window = self
+                .windows
+                .accelerators
+                .iter()
+                .find(|w| holds(w.from, w.to, &piece));
+            if let Some(window) = window {
+                accelerator(window, device, piece, rest, self.policy.idle_below, pieces);
+            }
+            return;
+        }
+        let Some(window) = self
+            .windows
+            .processors
+            .iter()
+            .rev()
+            .find(|w| holds(w.from, w.to, &piece))
+        else {
+            return;
+        };
+        if kind == Kind::Other {
+            pieces.push((piece, beyond(window), None));
+            return;
+        }
+        let Some(busy) = window.busy else {
+            pieces.push((piece, all(To::Unattributed), None));
+            return;
+        };
+        self.rests.learn(device, &piece, Some(busy));
+        let rest = match set.or_else(|| self.rests.of(device)) {
+            Some(Watts(watts)) => split::rest(piece.joules.0, watts, piece.time()),
+            // Not seen at rest yet: as if power went by time.
+            None => 1.0 - busy,
+        };
+        let work = if kind == Kind::Dram {
+            &window.memory
+        } else {
+            &window.cpu
+        };
+        let shares = split::processor(rest, self.policy.idle, work, &window.requests);
+        pieces.push((piece, shares, None));
+    }
+
+    /// What the configuration says that a device draws at rest.
+    pub(super) fn set_rest(&self, device: &str, kind: Kind) -> Option<Watts> {
+        let rests = &self.policy.rests;
+        rests
+            .get(device)
+            .or_else(|| rests.get(kind.label()))
+            .copied()
+            .map(Watts)
+    }
+
+    /// Books a piece to those who share it, to the last joule.
+    pub(super) fn share_out(
+        &mut self,
+        kind: Kind,
+        (piece, shares, means): &Piece,
+        flow: &mut BTreeMap<To, Joules>,
+        now: Duration,
+    ) {
+        // The largest takes what rounding leaves, so that nobody's share is negative.
+        let largest = shares
+            .iter()
+            .enumerate()
+            .max_by(|(_, a), (_, b)| a.part.total_cmp(&b.part));
+        let Some(largest) = largest.map(|(i, _)| i) else {
+            return;
+        };
+        let (mut joules, mut grams) = (piece.joules, piece.grams);
+        let mut dynamic = Vec::new();
+        let (others, last) = (
+            shares.iter().enumerate().filter(|(i, _)| *i != largest),
+            shares.iter().enumerate().skip(largest).take(1),
+        );
+        for (i, share) in others.chain(last) {
+            let (some, of_grams) = if i == largest {
+                (joules, grams)
+            } else {
+                let some = piece.joules.times(share.part);
+                (some, piece.grams.map(|grams| grams.times(share.part)))
+            };
+            joules = joules - some;
+            grams = grams
+                .zip(of_grams)
+                .map(|(all, some): (Grams, Grams)| all - some);
+            let reserved = share
+                .reserved
+                .map(|idle| if idle { some } else { Joules::ZERO });
+            let amount = Amount {
+                joules: some,
+                grams: of_grams,
+                reserved,
+                opened: now,
+            };
+            self.accounts.book(share.to, kind, &amount, *means);
+            *flow.entry(share.to).or_default() += some;
+            if share.dynamic > 0.0 {
+                dynamic.push((share.to, piece.joules.0 * share.dynamic));
+            }
+        }
+        if self.policy.divide_other && kind != Kind::Other {
+            self.windows.note(piece.from, piece.to, &dynamic);
+        }
+    }
+}
+
+fn all(to: To) -> Vec<Share> {
+    vec![Share {
+        to,
+        part: 1.0,
+        dynamic: 0.0,
+        reserved: None,
+    }]
+}
+
+/// The windows that some energy lies in.
+fn spans(
+    windows: impl DoubleEndedIterator<Item = (Duration, Duration)>,
+    chunk: &Chunk,
+) -> Vec<(Duration, Duration)> {
+    let later = windows
+        .rev()
+        .skip_while(|(from, _)| *from >= chunk.to && *from > chunk.from);
+    let mut spans: Vec<(Duration, Duration)> =
+        later.take_while(|(_, to)| *to > chunk.from).collect();
+    spans.reverse();
+    spans
+}
+
+fn holds(from: Duration, to: Duration, piece: &Chunk) -> bool {
+    from <= piece.from && piece.to <= to
+}
+
+/// What only the meter sees, by what each drew beyond rest on the devices.
+fn beyond(window: &Window) -> Vec<Share> {
+    let sum: f64 = window.dynamic.values().sum();
+    if sum <= 0.0 {
+        return all(To::System);
+    }
+    let parts = window.dynamic.iter();
+    parts
+        .map(|(to, joules)| Share {
+            to: *to,
+            part: joules / sum,
+            dynamic: 0.0,
+            reserved: None,
+        })
+        .collect()
+}
+
+/// An accelerator's energy, cut where a holder comes or goes.
+fn accelerator(
+    window: &Occupied,
+    device: &Arc<str>,
+    piece: Chunk,
+    rest: Option<Watts>,
+    idle_below: f64,
+    pieces: &mut Vec<Piece>,
+) {
+    let none = Vec::new();
+    let holders = window.devices.get(device).unwrap_or(&none);
+    let mut cuts: Vec<Duration> = holders
+        .iter()
+        .flat_map(|(_, holder)| [holder.since, holder.until])
+        .flatten()
+        .collect();
+    cuts.sort_unstable();
+    let mut left = Some(piece);
+    for at in cuts.into_iter().chain([piece.to]) {
+        let Some(chunk) = left else { break };
+        let (before, after) = chunk.cut(at);
+        left = after;
+        let Some(part) = before else { continue };
+        let is_here = |holder: &Holder| {
+            holder.since.is_none_or(|since| since <= part.from)
+                && holder.until.is_none_or(|until| part.to <= until)
+        };
+        let here: Vec<&(To, Holder)> = holders
+            .iter()
+            .filter(|(_, holder)| is_here(holder))
+            .collect();
+        let users: Vec<User> = here.iter().map(|(to, holder)| user(*to, holder)).collect();
+        let rest = rest.map(|rest| split::rest(part.joules.0, rest.0, part.time()));
+        let shares = split::accelerator(rest, &users, part.utilization, idle_below);
+        pieces.push((part, shares, means(&users)));
+    }
+}
+
+fn user(to: To, holder: &Holder) -> User {
+    User {
+        to,
+        slices: holder
+            .slices
+            .map(|(held, all)| f64::from(held) / f64::from(all.max(1))),
+        busy: holder.busy,
+    }
+}
+
+fn means(users: &[User]) -> Means {
+    let is_told = users
+        .iter()
+        .any(|user| user.busy.is_some_and(|busy| busy > 0.0));
+    match users {
+        [] => None,
+        _ if users.iter().any(|user| user.slices.is_some()) => Some("mig"),
+        [_] => Some("whole"),
+        _ if is_told => Some("utilization"),
+        _ => Some("equal"),
+    }
+}
