@@ -1,5 +1,6 @@
 //! tests
 use super::*;
+use std::time::Duration;
 
 #[test]
 fn nothing_is_the_default() {
