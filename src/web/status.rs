@@ -9,6 +9,7 @@ mod providers;
 mod relay;
 mod tables;
 mod verdict;
+mod workloads;
 
 use crate::ledger::Method;
 use crate::sensor::MeterClass;
@@ -78,6 +79,7 @@ fn body(snapshot: &Snapshot) -> Markup {
         (Verdict::of(snapshot).show())
         (verdict::mends(snapshot))
         (tables::devices(snapshot))
+        (workloads::section(snapshot))
         div.pair {
             div {
                 (tables::sensors(snapshot))

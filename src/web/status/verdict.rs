@@ -1,7 +1,7 @@
 //! "Is anything wrong?" in one sentence, and the list of what to mend.
 
 use super::format::count;
-use super::providers;
+use super::{providers, workloads};
 use crate::ledger::Method;
 use crate::sensor::Kind;
 use crate::snapshot::{Device, SensorHealth, Snapshot, Trouble};
@@ -128,6 +128,9 @@ fn wrong(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.devices.is_empty() {
         wrong.push("no device can be read or modelled".into());
     }
+    for source in workloads::ill(snapshot) {
+        wrong.push(format!("who used the devices is not wholly known: {} fails", source.source));
+    }
     if let Some(ill) = providers::failing(&snapshot.providers) {
         wrong.push(ill);
         let fixed = snapshot.grid.iter().filter(|grid| grid.tier == "static");
@@ -171,15 +174,19 @@ pub fn mends(snapshot: &Snapshot) -> Markup {
     let lost = lost(snapshot);
     let none = snapshot.ready && snapshot.devices.is_empty();
     let short = snapshot.node.meter_short;
+    let blind = workloads::ill(snapshot).next().is_some();
     let deaf = snapshot.providers.iter().any(|p| p.trouble.is_some());
     html! {
-        @if !ill.is_empty() || !lost.is_empty() || none || short > 0 || deaf {
+        @if !ill.is_empty() || !lost.is_empty() || none || short > 0 || deaf || blind {
             section #mend aria-labelledby="mend-title" {
                 h2 #mend-title { "What to do" }
                 ul.mend {
                     @for sensor in ill {
                         @for group in groups(&sensor.faults) { (cannot_read(&sensor.name, &group)) }
                         @if sensor.faults.is_empty() && snapshot.ready { (silent(&sensor.name)) }
+                    }
+                    @for source in workloads::ill(snapshot) {
+                        @for group in groups(&source.faults) { (cannot_read(source.source, &group)) }
                     }
                     @for device in lost {
                         li {
