@@ -13,6 +13,8 @@ use crate::setup::Setup;
 use crate::snapshot::{Device, Snapshot};
 use crate::state::{StateError, Store};
 use crate::web::{self, Site};
+use crate::workload::census::Census;
+use crate::workload::watch::Watch;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -46,6 +48,8 @@ enum Order {
     Conditions(u64, Box<Conditions>),
     /// What holds of the site, from those who were asked since so many reloads ago.
     Facts(u64, Box<Facts>),
+    /// Who is here and did what, from those who look since so many reloads ago.
+    Census(u64, Box<Census>),
     Reload(Box<Setup>),
     Stop,
 }
@@ -94,6 +98,7 @@ async fn measure_and_serve(
     let books = store.as_ref().map(|_| config.books_directory());
     let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
     let facility = visit(&mut setup, 0, &orders)?;
+    let workloads = observe(&mut setup, 0, &latest, &orders)?;
     let keeper = Keeper {
         lasting: store
             .is_none()
@@ -103,6 +108,8 @@ async fn measure_and_serve(
         samplers,
         grid,
         facility,
+        workloads,
+        latest: latest.clone(),
         reloads: 0,
         books,
         store,
@@ -209,6 +216,21 @@ fn visit(
     facility::start(plan, tell).map(Some)
 }
 
+/// Starts to look who uses the machine, where anybody can be found.
+fn observe(
+    setup: &mut Setup,
+    number: u64,
+    latest: &watch::Receiver<Arc<Snapshot>>,
+    orders: &SyncSender<Order>,
+) -> io::Result<Option<Watch>> {
+    let Some(plan) = setup.workloads.take() else {
+        return Ok(None);
+    };
+    let orders = orders.clone();
+    let tell = move |census| orders.send(Order::Census(number, Box::new(census))).is_ok();
+    Watch::start(plan, latest.clone(), tell).map(Some)
+}
+
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a
 /// snapshot shows is on disk before it is published.
 struct Keeper {
@@ -220,6 +242,9 @@ struct Keeper {
     grid: Option<Running>,
     /// Those who ask what holds of the site, where anybody is asked.
     facility: Option<facility::Running>,
+    /// Who looks who uses the machine, where anybody does.
+    workloads: Option<Watch>,
+    latest: watch::Receiver<Arc<Snapshot>>,
     reloads: u64,
     /// Where the books are kept.
     books: Option<PathBuf>,
@@ -244,7 +269,9 @@ impl Keeper {
             match inbox.recv_timeout(next.saturating_sub(now)) {
                 Ok(Order::Batch(batch)) => self.engine.apply(&batch),
                 // What a service that was retired still has to say is no longer asked for.
-                Ok(Order::Conditions(of, _) | Order::Facts(of, _)) if of != self.reloads => {}
+                Ok(Order::Conditions(of, _) | Order::Facts(of, _) | Order::Census(of, _))
+                    if of != self.reloads => {}
+                Ok(Order::Census(_, census)) => self.engine.count(*census),
                 Ok(Order::Facts(_, facts)) => self.engine.house(*facts, clock::now()),
                 Ok(Order::Conditions(_, conditions)) => self.engine.meet(*conditions, clock::now()),
                 Ok(Order::Reload(setup)) => self.reload(*setup, orders),
@@ -290,6 +317,12 @@ impl Keeper {
                 return error!("the old configuration goes on: no thread for the new one: {error}");
             }
         };
+        let workloads = match observe(&mut setup, number, &self.latest, orders) {
+            Ok(workloads) => workloads,
+            Err(error) => {
+                return error!("the old configuration goes on: no thread for the new one: {error}");
+            }
+        };
         match start(&mut setup, orders) {
             Ok(samplers) => self.samplers = samplers,
             Err(error) => {
@@ -305,6 +338,7 @@ impl Keeper {
             .reconfigure(setup.settings, &setup.seats, clock::now());
         self.grid = grid;
         self.facility = facility;
+        self.workloads = workloads;
         self.reloads = number;
     }
 }

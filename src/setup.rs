@@ -7,6 +7,7 @@ use crate::grid::facility::Facts;
 use crate::grid::provider::Provider;
 use crate::grid::{self, Look, facility, market, pue, service};
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
+use crate::workload;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Setup {
     pub watch: Option<Watch>,
     /// Who is asked for what holds of the site; `None` where nobody is.
     pub facility: Option<facility::Plan>,
+    /// How it is looked who uses the machine; `None` where nobody looks.
+    pub workloads: Option<workload::watch::Plan>,
     /// What every family found; `None` for one that is switched off.
     pub findings: Vec<(&'static Family, Option<Vec<Finding>>)>,
 }
@@ -49,6 +52,7 @@ impl Setup {
         let place = grid::place(config, look)?;
         let watch = watch(config, &place)?;
         let facility = facility(config, &place)?;
+        let workloads = workloads(config, look);
         let mut setup = Self {
             settings: Settings {
                 notes: notes(config, &place),
@@ -56,7 +60,7 @@ impl Setup {
                 grid: place.grid.map(Arc::new),
                 pue: place.pue,
                 meter: (&config.node.meter).into(),
-                workloads: None,
+                workloads: workloads.as_ref().map(|plan| plan.config.policy()),
                 making: config.embodied.clone(),
                 host: config.host(),
                 demo: config.demo,
@@ -65,6 +69,7 @@ impl Setup {
             interval: config.sensors.interval.duration(),
             watch,
             facility,
+            workloads,
             sensors: Vec::new(),
             findings: Vec::new(),
         };
@@ -98,6 +103,21 @@ impl Setup {
             self.sensors.push((sensor, interval));
         }
     }
+}
+
+/// How it is looked who uses the machine, where anybody can be found. A synthetic node has no workloads.
+fn workloads(config: &Config, look: Look) -> Option<workload::watch::Plan> {
+    let is_meant = config.workloads.is_on() && !config.demo && look == Look::Here;
+    if !is_meant || !workload::watch::is_possible(&config.path.sysfs, &config.workloads) {
+        return None;
+    }
+    let nvml = &config.sensors.nvml;
+    Some(workload::watch::Plan {
+        config: config.workloads.clone(),
+        sys: config.path.sysfs.clone(),
+        proc: config.path.procfs.clone(),
+        nvml: nvml.enabled.then(|| nvml.library.clone()),
+    })
 }
 
 /// Who is asked for the intensity of which zone.

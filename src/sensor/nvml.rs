@@ -24,8 +24,10 @@ mod discovery;
 mod ffi;
 mod session;
 mod trouble;
+mod users;
 
 pub use discovery::discover;
+pub use users::Users;
 
 use super::{Readings, Sensor, Switch};
 use schemars::JsonSchema;

@@ -11,9 +11,12 @@ pub mod containers;
 pub mod gpu;
 pub mod kubernetes;
 pub mod machine;
+mod names;
+pub mod occupancy;
 pub mod processes;
 pub mod slurm;
 pub mod systemd;
+pub mod watch;
 
 use crate::sensor::Fault;
 use serde::{Deserialize, Serialize};

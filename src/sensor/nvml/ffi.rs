@@ -94,6 +94,15 @@ impl Library {
         Ok(unsafe { Device::new(*handle, &self.nvml) })
     }
 
+    /// The GPU instance that a MIG device lies in; `None` where it is not told.
+    pub(super) fn gpu_instance(&self, instance: &Device<'_>) -> Option<u32> {
+        let call = *nvml_sym(self.nvml.lib().nvmlDeviceGetGpuInstanceId.as_ref()).ok()?;
+        let mut id = 0;
+        // SAFETY: the handle is this library's, which is not shut down while it is borrowed, and `id` is ours.
+        nvml_try(unsafe { call(instance.handle(), &raw mut id) }).ok()?;
+        Some(id)
+    }
+
     /// Power by field and scope, in mW; `None` for a field that the GPU does not tell.
     pub(super) fn powers(
         &self,

@@ -129,7 +129,10 @@ fn wrong(snapshot: &Snapshot) -> Vec<String> {
         wrong.push("no device can be read or modelled".into());
     }
     for source in workloads::ill(snapshot) {
-        wrong.push(format!("who used the devices is not wholly known: {} fails", source.source));
+        wrong.push(format!(
+            "who used the devices is not wholly known: {} fails",
+            source.source
+        ));
     }
     if let Some(ill) = providers::failing(&snapshot.providers) {
         wrong.push(ill);

@@ -14,9 +14,16 @@ pub fn section(snapshot: &Snapshot) -> Markup {
     let Some(all) = &snapshot.workloads else {
         return html! {};
     };
-    let (mut named, common): (Vec<&Workload>, Vec<&Workload>) =
-        all.list.iter().partition(|workload| workload.about.is_some());
-    named.sort_by(|a, b| size(b).0.total_cmp(&size(a).0).then(joules(b).0.total_cmp(&joules(a).0)));
+    let (mut named, common): (Vec<&Workload>, Vec<&Workload>) = all
+        .list
+        .iter()
+        .partition(|workload| workload.about.is_some());
+    named.sort_by(|a, b| {
+        size(b)
+            .0
+            .total_cmp(&size(a).0)
+            .then(joules(b).0.total_cmp(&joules(a).0))
+    });
     let more = named.len().saturating_sub(MOST);
     html! {
         section aria-labelledby="workloads" {
@@ -50,7 +57,11 @@ pub fn section(snapshot: &Snapshot) -> Markup {
 }
 
 fn row(workload: &Workload) -> Markup {
-    let grams: Option<Grams> = workload.uses.iter().filter_map(|used| used.grams).reduce(|a, b| a + b);
+    let grams: Option<Grams> = workload
+        .uses
+        .iter()
+        .filter_map(|used| used.grams)
+        .reduce(|a, b| a + b);
     html! {
         tr {
             th scope="row" {
@@ -72,7 +83,8 @@ fn detail(workload: &Workload) -> Markup {
         "other" => "workloads beyond the limit",
         manager => manager,
     };
-    let place = [&*workload.namespace, &*workload.container].map(|part| (!part.is_empty()).then_some(part));
+    let place =
+        [&*workload.namespace, &*workload.container].map(|part| (!part.is_empty()).then_some(part));
     let kinds: Vec<&str> = workload
         .uses
         .iter()
@@ -89,7 +101,11 @@ fn detail(workload: &Workload) -> Markup {
 }
 
 fn power(workload: &Workload) -> Option<Watts> {
-    workload.uses.iter().filter_map(|used| used.watts).reduce(|a, b| a + b)
+    workload
+        .uses
+        .iter()
+        .filter_map(|used| used.watts)
+        .reduce(|a, b| a + b)
 }
 
 fn size(workload: &Workload) -> Watts {
@@ -102,7 +118,10 @@ fn joules(workload: &Workload) -> Joules {
 
 fn waits(all: &Workloads) -> Markup {
     let sum = |reason: &str| -> Joules {
-        let some = all.unlisted.iter().filter(|unlisted| unlisted.reason == reason);
+        let some = all
+            .unlisted
+            .iter()
+            .filter(|unlisted| unlisted.reason == reason);
         some.map(|unlisted| unlisted.joules).sum()
     };
     let (pending, ended) = (sum("pending"), sum("ended"));

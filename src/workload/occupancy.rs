@@ -1,0 +1,411 @@
+//! Who was on which accelerator: those who hold one, for as long as they do, and where nobody holds it those whose
+//! processes are on it.
+
+use super::census::Holder;
+use super::gpu::{Card, Gpus, Instance};
+use super::{DeviceName, Hold, Owner, ProcessUse, Seen};
+use crate::sensor::Kind;
+use crate::snapshot::Snapshot;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The accelerators that sensors know: device id, UUID and place on the PCI bus, in the bus's order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory(Vec<(Arc<str>, String, String)>);
+
+impl Inventory {
+    /// Those of a snapshot.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let devices = snapshot
+            .devices
+            .iter()
+            .filter(|device| device.kind == Kind::Gpu);
+        let mut all: Vec<_> = devices
+            .map(|device| {
+                let about = device.source.as_ref().map(|source| &source.about);
+                let text = |of: fn(&crate::sensor::About) -> &String| {
+                    about.map(of).cloned().unwrap_or_default()
+                };
+                (
+                    Arc::clone(&device.id),
+                    text(|about| &about.uuid),
+                    text(|about| &about.pci_bus_id),
+                )
+            })
+            .collect();
+        all.sort_by(|a, b| a.2.cmp(&b.2));
+        Self(all)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The device of a name; of a number the one at that place in the bus's order.
+    fn resolve(&self, name: &DeviceName) -> Option<Arc<str>> {
+        let by = |is: &dyn Fn(&(Arc<str>, String, String)) -> bool| {
+            self.0
+                .iter()
+                .find(|device| is(device))
+                .map(|(id, _, _)| Arc::clone(id))
+        };
+        match name {
+            DeviceName::Uuid(uuid) => by(&|(id, own, _)| id == uuid || **uuid == **own),
+            DeviceName::Pci(pci) => by(&|(_, _, own)| **pci == **own),
+            DeviceName::Index(index) | DeviceName::Minor(index) => {
+                let (id, _, _) = self.0.get(usize::try_from(*index).ok()?)?;
+                Some(Arc::clone(id))
+            }
+            DeviceName::Instance { .. } => None,
+        }
+    }
+}
+
+/// A hold with its times.
+pub type Held = Hold;
+
+/// Who has held what since when.
+#[derive(Debug, Default)]
+pub struct Tenure {
+    held: BTreeMap<(Owner, DeviceName), Held>,
+    /// When it was last looked.
+    last: Option<Duration>,
+}
+
+impl Tenure {
+    /// Takes who holds what now. Whoever is new holds it since it began, if that was after the last look, or else since
+    /// half-way; whoever is gone held it until its end, or until half-way.
+    pub fn take(&mut self, holds: &[Hold], seen: &[Seen], at: Duration) {
+        let middle = self.last.map(|last| last + at.saturating_sub(last) / 2);
+        let times: BTreeMap<&Owner, &Seen> = seen.iter().map(|seen| (&seen.owner, seen)).collect();
+        let now: BTreeSet<(Owner, DeviceName)> = holds
+            .iter()
+            .map(|hold| (hold.owner.clone(), hold.device.clone()))
+            .collect();
+        for (key, held) in &mut self.held {
+            if held.until.is_none() && !now.contains(key) {
+                let ended = times.get(&held.owner).and_then(|seen| seen.until);
+                held.until = ended.or(middle).or(Some(at));
+            }
+        }
+        for (owner, device) in now {
+            let since = match times.get(&owner).map(|seen| seen.since) {
+                // It is told of late that somebody has it who came before: it had it from the beginning.
+                Some(Some(since)) => Some(since),
+                _ => middle,
+            };
+            let fresh = Hold {
+                owner: owner.clone(),
+                device: device.clone(),
+                since: since.filter(|_| middle.is_some()),
+                until: None,
+            };
+            let entry = self
+                .held
+                .entry((owner, device))
+                .or_insert_with(|| fresh.clone());
+            if entry.until.is_some() {
+                *entry = fresh;
+            }
+        }
+        self.last = Some(at);
+    }
+
+    /// Everybody who holds one now.
+    #[must_use]
+    pub fn holding(&self) -> Vec<Owner> {
+        let mut owners: Vec<Owner> = self
+            .held
+            .values()
+            .filter(|held| held.until.is_none())
+            .map(|held| held.owner.clone())
+            .collect();
+        owners.dedup();
+        owners
+    }
+
+    /// Those who held one at any time since.
+    #[must_use]
+    pub fn within(&self, from: Duration) -> Vec<Held> {
+        let held = self.held.values();
+        held.filter(|held| held.until.is_none_or(|until| until > from))
+            .cloned()
+            .collect()
+    }
+
+    /// Forgets those who let go before.
+    pub fn forget(&mut self, before: Duration) {
+        self.held
+            .retain(|_, held| held.until.is_none_or(|until| until > before));
+    }
+}
+
+/// Who was on each device. `users` are the owners of the processes on them.
+#[must_use]
+pub fn devices(
+    holds: &[Held],
+    gpus: &Gpus,
+    users: &BTreeMap<u32, Option<Owner>>,
+    inventory: &Inventory,
+) -> BTreeMap<Arc<str>, Vec<Holder>> {
+    let mut devices: BTreeMap<Arc<str>, Vec<Holder>> = BTreeMap::new();
+    for held in holds {
+        if let Some((card, instance)) = gpus.resolve(&held.device) {
+            let is_its = |pid: u32| {
+                users
+                    .get(&pid)
+                    .is_some_and(|user| user.as_ref() == Some(&held.owner))
+            };
+            // Of one who is only known by name nobody tells which processes are its.
+            let is_known = !matches!(held.owner, Owner::Named { .. });
+            let busy = is_known
+                .then(|| busy(gpus, card, instance, is_its))
+                .flatten();
+            let holder = holder(Some(held.owner.clone()), instance, busy);
+            devices
+                .entry(Arc::clone(&card.uuid))
+                .or_default()
+                .push(Holder {
+                    since: held.since,
+                    until: held.until,
+                    ..holder
+                });
+        } else if let Some(device) = inventory.resolve(&held.device) {
+            let holder = holder(Some(held.owner.clone()), None, None);
+            devices.entry(device).or_default().push(Holder {
+                since: held.since,
+                until: held.until,
+                ..holder
+            });
+        }
+    }
+    for card in &gpus.cards {
+        if devices.contains_key(&card.uuid) {
+            continue;
+        }
+        let here: Vec<&ProcessUse> = gpus
+            .uses
+            .iter()
+            .filter(|used| used.device == card.uuid)
+            .collect();
+        let mut by: BTreeSet<(Option<Owner>, Option<Arc<str>>)> = BTreeSet::new();
+        for used in here {
+            by.insert((
+                users.get(&used.pid).cloned().flatten(),
+                used.instance.clone(),
+            ));
+        }
+        let holders: Vec<Holder> = by
+            .into_iter()
+            .map(|(owner, uuid)| {
+                let instance = card
+                    .instances
+                    .iter()
+                    .find(|instance| Some(&instance.uuid) == uuid.as_ref());
+                let busy = busy(gpus, card, instance, |pid| {
+                    users.get(&pid).cloned().flatten() == owner
+                });
+                holder(owner, instance, busy)
+            })
+            .collect();
+        if !holders.is_empty() {
+            devices.insert(Arc::clone(&card.uuid), holders);
+        }
+    }
+    devices
+}
+
+fn holder(owner: Option<Owner>, instance: Option<&Instance>, busy: Option<f64>) -> Holder {
+    Holder {
+        owner,
+        slices: instance.map(|instance| (instance.slices, instance.of)),
+        busy,
+        since: None,
+        until: None,
+    }
+}
+
+/// How busy somebody's processes kept a GPU, or an instance of it; `None` where that is not told.
+fn busy(
+    gpus: &Gpus,
+    card: &Card,
+    instance: Option<&Instance>,
+    is_its: impl Fn(u32) -> bool,
+) -> Option<f64> {
+    if instance.is_some() || !card.instances.is_empty() {
+        return None;
+    }
+    let here = gpus.uses.iter().filter(|used| used.device == card.uuid);
+    let of_each: Option<Vec<(u32, f64)>> = here.map(|used| Some((used.pid, used.busy?))).collect();
+    let sum: f64 = of_each?
+        .into_iter()
+        .filter(|(pid, _)| is_its(*pid))
+        .map(|(_, busy)| busy)
+        .sum();
+    Some(sum.min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(name: &str) -> Owner {
+        Owner::Job(name.into())
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn hold(owner: &str, uuid: &str) -> Hold {
+        Hold {
+            owner: job(owner),
+            device: DeviceName::Uuid(uuid.into()),
+            since: None,
+            until: None,
+        }
+    }
+
+    fn seen(owner: &str, since: u64, until: Option<u64>) -> Seen {
+        Seen {
+            owner: job(owner),
+            cpu: Duration::ZERO,
+            memory: 0,
+            since: Some(secs(since)),
+            until: until.map(secs),
+        }
+    }
+
+    fn times(tenure: &Tenure) -> Vec<String> {
+        let all = tenure.within(Duration::ZERO).into_iter();
+        all.map(|held| format!("{:?} {:?} {:?}", held.owner, held.since, held.until))
+            .collect()
+    }
+
+    #[test]
+    fn a_gpu_changes_hands_when_jobs_end_and_begin_and_not_when_it_is_looked() {
+        let mut tenure = Tenure::default();
+        tenure.take(&[hold("a", "GPU-0")], &[], secs(10));
+        assert_eq!(
+            times(&tenure),
+            ["Job(\"a\") None None"],
+            "who was here before"
+        );
+        tenure.take(
+            &[hold("b", "GPU-0")],
+            &[seen("a", 1, Some(13)), seen("b", 14, None)],
+            secs(20),
+        );
+        assert_eq!(
+            times(&tenure),
+            ["Job(\"a\") None Some(13s)", "Job(\"b\") Some(14s) None"]
+        );
+        // Nobody tells when: half-way.
+        tenure.take(&[hold("c", "GPU-0")], &[], secs(30));
+        assert_eq!(tenure.holding(), [job("c")]);
+        assert_eq!(
+            times(&tenure)[1..],
+            [
+                "Job(\"b\") Some(14s) Some(25s)",
+                "Job(\"c\") Some(25s) None"
+            ]
+        );
+        tenure.forget(secs(26));
+        assert_eq!(times(&tenure), ["Job(\"c\") Some(25s) None"]);
+    }
+
+    fn gpus(uses: &[(u32, Option<&str>, Option<f64>)], instances: Vec<Instance>) -> Gpus {
+        Gpus {
+            cards: vec![Card {
+                uuid: "GPU-0".into(),
+                instances,
+                ..Card::default()
+            }],
+            uses: uses
+                .iter()
+                .map(|(pid, instance, busy)| ProcessUse {
+                    device: "GPU-0".into(),
+                    pid: *pid,
+                    instance: instance.map(Into::into),
+                    busy: *busy,
+                })
+                .collect(),
+            ..Gpus::default()
+        }
+    }
+
+    #[test]
+    fn holders_are_as_busy_as_their_processes_and_others_do_not_count() {
+        let gpus = gpus(
+            &[
+                (1, None, Some(0.5)),
+                (2, None, Some(0.2)),
+                (3, None, Some(0.1)),
+            ],
+            vec![],
+        );
+        let users = BTreeMap::from([(1, Some(job("a"))), (2, Some(job("a"))), (3, None)]);
+        let holds = [hold("a", "GPU-0"), hold("b", "GPU-0")];
+        let found = devices(&holds, &gpus, &users, &Inventory::default());
+        let busy: Vec<Option<f64>> = found["GPU-0"].iter().map(|holder| holder.busy).collect();
+        assert_eq!(busy, [Some(0.7), Some(0.0)]);
+    }
+
+    #[test]
+    fn where_nobody_holds_it_those_on_it_have_it() {
+        let gpus = gpus(&[(1, None, Some(0.5)), (3, None, Some(0.1))], vec![]);
+        let users = BTreeMap::from([(1, Some(job("a"))), (3, None)]);
+        let found = devices(&[], &gpus, &users, &Inventory::default());
+        let of: Vec<(Option<Owner>, Option<f64>)> = found["GPU-0"]
+            .iter()
+            .map(|holder| (holder.owner.clone(), holder.busy))
+            .collect();
+        assert_eq!(of, [(None, Some(0.1)), (Some(job("a")), Some(0.5))]);
+    }
+
+    #[test]
+    fn instances_weigh_by_slices_and_nobody_tells_their_work() {
+        let instance = |uuid: &str, slices| Instance {
+            uuid: uuid.into(),
+            gpu_instance: None,
+            slices,
+            of: 7,
+        };
+        let gpus = gpus(
+            &[(1, Some("MIG-a"), None)],
+            vec![instance("MIG-a", 3), instance("MIG-b", 2)],
+        );
+        let users = BTreeMap::from([(1, Some(job("a")))]);
+        let found = devices(
+            &[hold("a", "MIG-a"), hold("b", "MIG-b")],
+            &gpus,
+            &users,
+            &Inventory::default(),
+        );
+        let of: Vec<_> = found["GPU-0"]
+            .iter()
+            .map(|holder| (holder.slices, holder.busy))
+            .collect();
+        assert_eq!(of, [(Some((3, 7)), None), (Some((2, 7)), None)]);
+    }
+
+    #[test]
+    fn gpus_that_nvml_does_not_know_are_found_by_what_sensors_know() {
+        let inventory = Inventory(vec![
+            ("a".into(), "x".into(), "0000:01:00.0".into()),
+            ("b".into(), String::new(), "0000:02:00.0".into()),
+        ]);
+        let found = |name| inventory.resolve(&name).map(|id| id.to_string());
+        assert_eq!(
+            found(DeviceName::Pci("0000:02:00.0".into())).as_deref(),
+            Some("b")
+        );
+        assert_eq!(found(DeviceName::Uuid("x".into())).as_deref(), Some("a"));
+        assert_eq!(found(DeviceName::Index(1)).as_deref(), Some("b"));
+        assert_eq!(found(DeviceName::Index(2)), None);
+    }
+}

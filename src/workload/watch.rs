@@ -1,0 +1,374 @@
+//! Looks who is here and who does what, at its own pace and in a thread of its own, and joins what control groups,
+//! managers and accelerators tell into one [`Census`].
+
+use super::census::{Census, Occupancies};
+use super::config::{ManagerName, Workloads};
+use super::gpu::{Gpus, Observer};
+use super::kubernetes::{self, PodBook, PodResources};
+use super::machine::Reader;
+use super::names::Directory;
+use super::occupancy::{self, Inventory, Tenure};
+use super::processes::Processes;
+use super::slurm::Jobs;
+use super::{Health, Hold, Owner, Seen, cgroup, occupancy::Held};
+use crate::clock::{self, Moment};
+use crate::sensor::{Cause, Fault};
+use crate::snapshot::Snapshot;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+
+/// So often the kubelet is asked who holds accelerators where nobody came or went.
+const POLL: Duration = Duration::from_secs(10);
+
+/// So long what was found on accelerators stands while nothing newer is told.
+const STALE: Duration = Duration::from_secs(20);
+
+/// Everything that the looking needs to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The configuration.
+    pub config: Workloads,
+    /// `/sys`, or what stands for it.
+    pub sys: PathBuf,
+    /// `/proc`, or what stands for it.
+    pub proc: PathBuf,
+    /// NVIDIA's library, where it may be used.
+    pub nvml: Option<PathBuf>,
+}
+
+/// The thread. Dropping it ends it after the look that it is in.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: Thread,
+}
+
+impl Watch {
+    /// Starts to look. `deliver` takes a census, and says whether anybody wants more; `devices` shows what the
+    /// engine knows of them.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(
+        plan: Plan,
+        devices: Receiver<Arc<Snapshot>>,
+        deliver: impl Fn(Census) -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        let every = plan.config.interval();
+        let look = move || {
+            let mut looker = Looker::new(&plan, clock::now().boot);
+            let mut next = clock::now().awake;
+            while !flag.load(Ordering::Relaxed) {
+                let now = clock::now().awake;
+                if now < next {
+                    thread::park_timeout(next - now);
+                    continue;
+                }
+                next = (next + every).max(now);
+                let inventory = Inventory::of(&devices.borrow());
+                if !deliver(looker.look(clock::now(), &inventory)) {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("workloads".into())
+            .spawn(look)?;
+        Ok(Self {
+            stop,
+            thread: thread.thread().clone(),
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+    }
+}
+
+/// All that looks, and what it found before.
+pub struct Looker {
+    config: Workloads,
+    mount: PathBuf,
+    proc: PathBuf,
+    tree: Option<cgroup::Tree>,
+    machine: Reader,
+    jobs: Jobs,
+    processes: Processes,
+    pods: Option<kubernetes::Names>,
+    resources: Option<Result<PodResources, Fault>>,
+    gpus: Option<Observer>,
+    directory: Directory,
+    tenure: Tenure,
+    last: Duration,
+    /// When the kubelet was last asked, what it said, and what was wrong.
+    polled: Option<Duration>,
+    held: Vec<Hold>,
+    unasked: Option<Fault>,
+    /// Until when it is told who was on accelerators.
+    occupied: Duration,
+}
+
+impl Looker {
+    /// Begins to look at `now` (time since boot).
+    #[must_use]
+    pub fn new(plan: &Plan, now: Duration) -> Self {
+        let config = plan.config.clone();
+        let kubernetes = config.wants(ManagerName::Kubernetes) != Some(false);
+        let mount = plan.sys.join("fs/cgroup");
+        let socket = &config.kubernetes.pod_resources;
+        let labels = config.label_names();
+        Self {
+            tree: cgroup::Tree::open(&mount),
+            machine: Reader::new(&plan.proc),
+            jobs: Jobs::new(&plan.proc, &config.slurm),
+            processes: Processes::new(&plan.proc, &config.processes),
+            pods: kubernetes
+                .then(|| kubernetes::Names::start(&config.kubernetes, &labels))
+                .flatten(),
+            resources: (kubernetes && socket.exists()).then(|| PodResources::new(socket)),
+            gpus: plan
+                .nvml
+                .as_ref()
+                .and_then(|library| Observer::start(library, &plan.sys)),
+            directory: Directory::new(&config),
+            tenure: Tenure::default(),
+            last: now,
+            polled: None,
+            held: Vec::new(),
+            unasked: None,
+            occupied: now,
+            proc: plan.proc.clone(),
+            mount,
+            config,
+        }
+    }
+
+    /// Looks once.
+    pub fn look(&mut self, now: Moment, inventory: &Inventory) -> Census {
+        let at = now.boot;
+        let mut health = Vec::new();
+        let (mut seen, changed) = self.groups(at, &mut health);
+        let machine = self.machine.look();
+        health.push(Health {
+            source: "proc",
+            faults: machine.as_ref().err().cloned().into_iter().collect(),
+        });
+        self.follow(at, &mut seen);
+        let book = self.pods.as_ref().map(kubernetes::Names::book);
+        if let Some(pods) = &self.pods {
+            health.push(pods.health());
+        }
+        self.directory.turn_to(book.as_ref());
+        self.poll(at, changed, inventory, &mut health);
+        seen.retain(|seen| self.directory.admits(seen));
+        let holds = self.holds(book.as_deref());
+        self.tenure.take(&holds, &seen, at);
+        let gpus = self.occupancies(at, inventory, &mut health);
+        let holding = self.tenure.holding();
+        let owners: BTreeSet<&Owner> = seen
+            .iter()
+            .map(|seen| &seen.owner)
+            .chain(&holding)
+            .collect();
+        let names = self.directory.names(owners, &self.jobs, at);
+        Census {
+            from: std::mem::replace(&mut self.last, at),
+            at: now,
+            machine: machine.ok(),
+            seen,
+            holding,
+            names,
+            gpus,
+            health,
+        }
+    }
+
+    /// What the control groups tell, and whether anybody came or went.
+    fn groups(&mut self, at: Duration, health: &mut Vec<Health>) -> (Vec<Seen>, bool) {
+        if self.tree.is_none() {
+            self.tree = cgroup::Tree::open(&self.mount);
+        }
+        let Some(tree) = &mut self.tree else {
+            let fault = Fault {
+                place: self.mount.display().to_string(),
+                cause: Cause::Io(std::io::ErrorKind::NotFound.into()),
+                mend: "mount the host's /sys with its control groups and give it by --path.sysfs: without them nobody \
+                       knows who runs here"
+                    .into(),
+            };
+            health.push(Health {
+                source: "cgroup",
+                faults: vec![fault],
+            });
+            return (Vec::new(), false);
+        };
+        let look = tree.look(at);
+        for (owner, place) in look.came {
+            if let Owner::Job(job) = &owner {
+                self.jobs.came(job, place);
+            }
+        }
+        for seen in look.seen.iter().filter(|seen| seen.until.is_some()) {
+            if let Owner::Job(job) = &seen.owner {
+                self.jobs.went(job);
+            }
+        }
+        health.push(Health {
+            source: "cgroup",
+            faults: look.faults,
+        });
+        if self.jobs.any() {
+            health.push(Health {
+                source: "slurm",
+                faults: self.jobs.look(),
+            });
+        }
+        (look.seen, look.changed)
+    }
+
+    /// Takes what processes of configured patterns did out of the groups that they are in.
+    fn follow(&mut self, at: Duration, seen: &mut Vec<Seen>) {
+        let found = self.processes.look(at);
+        for (owner, cpu, memory) in found.within {
+            if let Some(group) = seen.iter_mut().find(|seen| seen.owner == owner) {
+                group.cpu = group.cpu.saturating_sub(cpu);
+                group.memory = group.memory.saturating_sub(memory);
+            }
+        }
+        seen.extend(found.seen);
+    }
+
+    /// Asks the kubelet who holds accelerators, where that is due and there are any.
+    fn poll(
+        &mut self,
+        at: Duration,
+        changed: bool,
+        inventory: &Inventory,
+        health: &mut Vec<Health>,
+    ) {
+        let socket = &self.config.kubernetes.pod_resources;
+        let wanted =
+            self.config.wants(ManagerName::Kubernetes) != Some(false) && !inventory.is_empty();
+        if self.resources.is_none() && wanted && socket.exists() {
+            self.resources = Some(PodResources::new(socket));
+        }
+        let due = changed
+            || self
+                .polled
+                .is_none_or(|polled| at.saturating_sub(polled) >= POLL);
+        match &mut self.resources {
+            Some(Ok(resources)) if due && wanted => {
+                self.polled = Some(at);
+                match resources.list() {
+                    Ok(held) => (self.held, self.unasked) = (held, None),
+                    // Who held one holds it still, as far as anybody knows.
+                    Err(fault) => self.unasked = Some(fault),
+                }
+            }
+            Some(Err(fault)) => self.unasked = Some(fault.clone()),
+            None if wanted && self.directory.has_pods() => {
+                self.unasked = Some(Fault {
+                    place: socket.display().to_string(),
+                    cause: Cause::Io(std::io::ErrorKind::NotFound.into()),
+                    mend: "mount the directory of the kubelet's pod-resources socket, or give its path in \
+                           workloads.kubernetes.pod_resources: until then nobody knows which pod holds which GPU"
+                        .into(),
+                });
+            }
+            _ => {}
+        }
+        if self.resources.is_some() || self.unasked.is_some() {
+            health.push(Health {
+                source: "kubelet",
+                faults: self.unasked.iter().cloned().collect(),
+            });
+        }
+    }
+
+    /// Everybody who holds an accelerator, by the owner that control groups know, where that can be told.
+    fn holds(&self, book: Option<&PodBook>) -> Vec<Hold> {
+        let known = |hold: &Hold| match &hold.owner {
+            Owner::Named {
+                namespace,
+                pod,
+                container,
+            } => {
+                let owner = book.and_then(|book| book.owner_of(namespace, pod, container));
+                Hold {
+                    owner: owner.unwrap_or_else(|| hold.owner.clone()),
+                    ..hold.clone()
+                }
+            }
+            _ => hold.clone(),
+        };
+        self.held
+            .iter()
+            .map(known)
+            .chain(self.jobs.holds())
+            .collect()
+    }
+
+    fn occupancies(
+        &mut self,
+        at: Duration,
+        inventory: &Inventory,
+        health: &mut Vec<Health>,
+    ) -> Option<Occupancies> {
+        let latest = self.gpus.as_ref().and_then(Observer::latest);
+        if let Some(observer) = &self.gpus {
+            health.push(observer.health());
+        }
+        let fresh = latest.filter(|gpus| at.saturating_sub(gpus.at) < STALE);
+        let until = match &fresh {
+            Some(gpus) if gpus.at > self.occupied => gpus.at,
+            Some(_) => return None,
+            None if self.gpus.is_some() && at.saturating_sub(self.occupied) < STALE => return None,
+            None => at,
+        };
+        let from = std::mem::replace(&mut self.occupied, until);
+        let none = Gpus::default();
+        let gpus = fresh.as_deref().unwrap_or(&none);
+        let users = self.users(gpus);
+        let holds: Vec<Held> = self.tenure.within(from);
+        let devices = occupancy::devices(&holds, gpus, &users, inventory);
+        self.tenure.forget(until);
+        Some(Occupancies {
+            from,
+            at: until,
+            devices,
+        })
+    }
+
+    /// Whose each process on an accelerator is; `None`: the machine's.
+    fn users(&mut self, gpus: &Gpus) -> BTreeMap<u32, Option<Owner>> {
+        let mut users = BTreeMap::new();
+        for used in &gpus.uses {
+            users.entry(used.pid).or_insert_with(|| {
+                let owner = self.processes.owner_of(used.pid);
+                let owner = owner.or_else(|| cgroup::owner_of(&self.proc, used.pid));
+                owner.filter(|owner| self.directory.wants(owner))
+            });
+        }
+        users
+    }
+}
+
+/// Whether there is anything to look at.
+#[must_use]
+pub fn is_possible(sys: &Path, config: &Workloads) -> bool {
+    let mount = sys.join("fs/cgroup");
+    cgroup::Tree::open(&mount).is_some() || config.kubernetes.pod_resources.exists()
+}
+
+#[cfg(test)]
+mod tests;
