@@ -20,13 +20,15 @@ pub fn owner(path: &str) -> Option<Owner> {
     let mut pod: Option<Arc<str>> = None;
     let mut slurm = false;
     for part in path.split('/').filter(|part| !part.is_empty()) {
-        if let Some(uid) = pod_uid(part) {
+        // Where the drivers of kubelet and runtime differ: `kubepods-pod<UID>.slice:cri-containerd:<id>`.
+        if let Some(uid) = pod_uid(part.split(':').next().unwrap_or(part)) {
             found = Some(Owner::Pod {
                 uid: Arc::clone(&uid),
                 container: "".into(),
             });
             pod = Some(uid);
-        } else if let Some(id) = container_id(part) {
+        }
+        if let Some(id) = container_id(part) {
             found = Some(match &pod {
                 Some(uid) => Owner::Pod {
                     uid: Arc::clone(uid),
@@ -74,7 +76,6 @@ fn pod_uid(part: &str) -> Option<Arc<str>> {
 /// suffix. The monitors that runtimes start beside a container (`crio-conmon-...`) are not it.
 fn container_id(part: &str) -> Option<&str> {
     let name = part.strip_suffix(".scope").unwrap_or(part);
-    // Where the drivers of kubelet and runtime differ: `kubepods-...-pod<UID>.slice:cri-containerd:<id>`.
     let name = name.rsplit(':').next().unwrap_or(name);
     let id = match name.rsplit_once('-') {
         Some((prefix, id)) => {

@@ -12,7 +12,15 @@ use std::time::Duration;
 
 /// The accelerators that sensors know: device id, UUID and place on the PCI bus, in the bus's order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Inventory(Vec<(Arc<str>, String, String)>);
+pub struct Inventory(Vec<Known>);
+
+/// A device as sensors know it.
+#[derive(Clone, Debug, PartialEq)]
+struct Known {
+    id: Arc<str>,
+    uuid: String,
+    pci: String,
+}
 
 impl Inventory {
     /// Those of a snapshot.
@@ -22,20 +30,19 @@ impl Inventory {
             .devices
             .iter()
             .filter(|device| device.kind == Kind::Gpu);
-        let mut all: Vec<_> = devices
+        let mut all: Vec<Known> = devices
             .map(|device| {
                 let about = device.source.as_ref().map(|source| &source.about);
-                let text = |of: fn(&crate::sensor::About) -> &String| {
-                    about.map(of).cloned().unwrap_or_default()
-                };
-                (
-                    Arc::clone(&device.id),
-                    text(|about| &about.uuid),
-                    text(|about| &about.pci_bus_id),
-                )
+                Known {
+                    id: Arc::clone(&device.id),
+                    uuid: about.map(|about| about.uuid.clone()).unwrap_or_default(),
+                    pci: about
+                        .map(|about| about.pci_bus_id.clone())
+                        .unwrap_or_default(),
+                }
             })
             .collect();
-        all.sort_by(|a, b| a.2.cmp(&b.2));
+        all.sort_by(|a, b| a.pci.cmp(&b.pci));
         Self(all)
     }
 
@@ -47,21 +54,18 @@ impl Inventory {
 
     /// The device of a name; of a number the one at that place in the bus's order.
     fn resolve(&self, name: &DeviceName) -> Option<Arc<str>> {
-        let by = |is: &dyn Fn(&(Arc<str>, String, String)) -> bool| {
-            self.0
+        let Self(all) = self;
+        let found = match name {
+            DeviceName::Uuid(uuid) => all
                 .iter()
-                .find(|device| is(device))
-                .map(|(id, _, _)| Arc::clone(id))
-        };
-        match name {
-            DeviceName::Uuid(uuid) => by(&|(id, own, _)| id == uuid || **uuid == **own),
-            DeviceName::Pci(pci) => by(&|(_, _, own)| **pci == **own),
+                .find(|known| known.id == *uuid || *known.uuid == **uuid),
+            DeviceName::Pci(pci) => all.iter().find(|known| *known.pci == **pci),
             DeviceName::Index(index) | DeviceName::Minor(index) => {
-                let (id, _, _) = self.0.get(usize::try_from(*index).ok()?)?;
-                Some(Arc::clone(id))
+                all.get(usize::try_from(*index).ok()?)
             }
             DeviceName::Instance { .. } => None,
-        }
+        };
+        found.map(|known| Arc::clone(&known.id))
     }
 }
 
@@ -395,9 +399,14 @@ mod tests {
 
     #[test]
     fn gpus_that_nvml_does_not_know_are_found_by_what_sensors_know() {
+        let known = |id: &str, uuid: &str, pci: &str| Known {
+            id: id.into(),
+            uuid: uuid.into(),
+            pci: pci.into(),
+        };
         let inventory = Inventory(vec![
-            ("a".into(), "x".into(), "0000:01:00.0".into()),
-            ("b".into(), String::new(), "0000:02:00.0".into()),
+            known("a", "x", "0000:01:00.0"),
+            known("b", "", "0000:02:00.0"),
         ]);
         let found = |name| inventory.resolve(&name).map(|id| id.to_string());
         assert_eq!(

@@ -124,13 +124,13 @@ impl Tree {
             look: Look::default(),
         };
         if self.top.is_none() {
-            match Node::open(&self.roots, "", &visit) {
+            match Node::open("", None, &visit) {
                 Ok(node) => self.top = Some(node),
                 Err(cause) => visit.fault(&self.roots.cpu, cause),
             }
         }
         if let Some(top) = &mut self.top {
-            visit.node(top, "");
+            visit.node(top, "", None);
         }
         self.last = Some(now);
         visit.look
@@ -149,11 +149,14 @@ struct Visit<'a> {
 }
 
 impl Node {
-    fn open(roots: &Roots, path: &str, visit: &Visit<'_>) -> Result<Self, Cause> {
+    /// `above` is the owner of the nearest directory above that has one: what is below it without a name of its own
+    /// is its.
+    fn open(path: &str, above: Option<&Owner>, visit: &Visit<'_>) -> Result<Self, Cause> {
+        let roots = visit.roots;
         let place = roots.cpu.join(path);
         let directory = File::open(&place)?;
         let inode = directory.metadata()?.ino();
-        let owner = owner(path);
+        let owner = owner(path).filter(|owner| Some(owner) != above);
         let (mut cpu, mut memory) = (None, None);
         if owner.is_some() {
             cpu = Some(CpuFile::open(&place)?);
@@ -181,21 +184,19 @@ impl Node {
         })
     }
 
-    /// Whether others may be found below it: a job and a pod's container are one thing with all that is in them,
-    /// and so is a unit, but for a user's manager.
+    /// Whether others may be found below it: a job and a pod's container are one thing with all that is in them.
     fn is_deep(&self) -> bool {
         match &self.owner {
-            None | Some(Owner::Container(_)) => true,
             Some(Owner::Pod { container, .. }) => container.is_empty(),
-            Some(Owner::Unit(unit)) => unit.starts_with("user@"),
-            Some(_) => false,
+            Some(Owner::Job(_)) => false,
+            _ => true,
         }
     }
 }
 
 impl Visit<'_> {
     /// Looks at a directory and what is below it. `None`: it is gone.
-    fn node(&mut self, node: &mut Node, path: &str) -> Option<Sum> {
+    fn node(&mut self, node: &mut Node, path: &str, above: Option<&Owner>) -> Option<Sum> {
         self.count += 1;
         let used = match &node.cpu {
             Some(cpu) => match cpu.read() {
@@ -208,12 +209,12 @@ impl Visit<'_> {
             },
             None => None,
         };
-        let below = if node.is_deep() {
-            self.below(node, path)
-        } else {
-            Sum::default()
+        let owner = node.owner.clone();
+        let below = match node.is_deep() {
+            true => self.below(node, path, owner.as_ref().or(above)),
+            false => Sum::default(),
         };
-        let Some(owner) = node.owner.clone() else {
+        let Some(owner) = owner else {
             return Some(below);
         };
         self.weigh(node);
@@ -255,19 +256,19 @@ impl Visit<'_> {
         node.weighed = Some(self.now);
     }
 
-    fn below(&mut self, node: &mut Node, path: &str) -> Sum {
+    fn below(&mut self, node: &mut Node, path: &str, above: Option<&Owner>) -> Sum {
         let links = node.directory.metadata().map_or(0, |found| found.nlink());
         let old = self.now.saturating_sub(node.listed) >= LIST || node.listed.is_zero();
         // The kernel counts a link for each child; a file system that counts none is listed always.
         if links != node.links || links < 2 || old {
-            self.list(node, path);
+            self.list(node, path, above);
             node.links = links;
         }
         let mut sum = Sum::default();
         let mut gone = Vec::new();
         for (name, child) in &mut node.children {
             let place = join(path, name);
-            match self.node(child, &place) {
+            match self.node(child, &place, above) {
                 Some(some) => {
                     sum.cpu += some.cpu;
                     sum.memory += some.memory;
@@ -287,7 +288,7 @@ impl Visit<'_> {
         sum
     }
 
-    fn list(&mut self, node: &mut Node, path: &str) {
+    fn list(&mut self, node: &mut Node, path: &str, above: Option<&Owner>) {
         let place = self.roots.cpu.join(path);
         let entries = match fs::read_dir(&place) {
             Ok(entries) => entries,
@@ -323,7 +324,7 @@ impl Visit<'_> {
                 return self.fault(&place, Cause::Device(why));
             }
             let place = join(path, &name);
-            match Node::open(self.roots, &place, self) {
+            match Node::open(&place, above, self) {
                 Ok(child) => {
                     if let Some(owner) = &child.owner {
                         self.look.changed = true;

@@ -155,8 +155,8 @@ fn refused(target: &Target, error: &watcher::Error) -> Fault {
 fn read(pod: &core::Pod, wanted: &[Arc<str>]) -> Option<Pod> {
     let metadata = &pod.metadata;
     let (spec, status) = (pod.spec.as_ref(), pod.status.as_ref());
-    let owners = metadata.owner_references.iter().flatten();
-    let owner = owners.filter(|owner| owner.controller == Some(true)).next();
+    let mut owners = metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true));
     let text = |map: &'_ Option<std::collections::BTreeMap<String, String>>, key: &str| {
         map.as_ref().and_then(|map| map.get(key)).cloned()
     };

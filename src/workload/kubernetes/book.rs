@@ -114,12 +114,10 @@ impl PodBook {
     /// The pod of a name that is here; of two the one that is not gone.
     fn named(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
         let is_it = |pod: &&Arc<Pod>| *pod.namespace == *namespace && *pod.name == *name;
-        let here = self
-            .pods
+        self.pods
             .values()
             .filter(is_it)
-            .max_by_key(|pod| !self.gone.contains(&pod.uid));
-        here
+            .max_by_key(|pod| !self.gone.contains(&pod.uid))
     }
 }
 
