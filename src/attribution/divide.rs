@@ -55,17 +55,20 @@ impl Attribution {
     fn inside(&mut self, device: &Arc<str>, kind: Kind, piece: Chunk, pieces: &mut Vec<Piece>) {
         let set = self.set_rest(device, kind);
         if kind == Kind::Gpu {
-            let busy = piece.utilization;
+            let windows = &self.windows.accelerators;
+            let Some(window) = windows.iter().rev().find(|w| holds(w.from, w.to, &piece)) else {
+                return;
+            };
+            // One that nobody is on does nothing, also where it does not tell how busy it is.
+            let is_free = window.devices.get(device).is_none_or(Vec::is_empty);
+            let busy = if is_free {
+                Some(0.0)
+            } else {
+                piece.utilization
+            };
             self.rests.learn(device, &piece, busy);
             let rest = set.or_else(|| self.rests.of(device));
-            let window = self
-                .windows
-                .accelerators
-                .iter()
-                .find(|w| holds(w.from, w.to, &piece));
-            if let Some(window) = window {
-                accelerator(window, device, piece, rest, self.policy.idle_below, pieces);
-            }
+            accelerator(window, device, piece, rest, self.policy.idle_below, pieces);
             return;
         }
         let Some(window) = self
@@ -225,6 +228,7 @@ fn accelerator(
         .flatten()
         .collect();
     cuts.sort_unstable();
+    let mut parts: Vec<(Chunk, Vec<User>)> = Vec::new();
     let mut left = Some(piece);
     for at in cuts.into_iter().chain([piece.to]) {
         let Some(chunk) = left else { break };
@@ -235,14 +239,50 @@ fn accelerator(
             holder.since.is_none_or(|since| since <= part.from)
                 && holder.until.is_none_or(|until| part.to <= until)
         };
-        let here: Vec<&(To, Holder)> = holders
-            .iter()
-            .filter(|(_, holder)| is_here(holder))
-            .collect();
-        let users: Vec<User> = here.iter().map(|(to, holder)| user(*to, holder)).collect();
+        let here = holders.iter().filter(|(_, holder)| is_here(holder));
+        let users = here.map(|(to, holder)| user(*to, holder)).collect();
+        parts.push((part, users));
+    }
+    if let Some(rest) = rest {
+        sharpen(&piece, &mut parts, rest);
+    }
+    for (part, users) in parts {
         let rest = rest.map(|rest| split::rest(part.joules.0, rest.0, part.time()));
         let shares = split::accelerator(rest, &users, part.utilization, idle_below);
         pieces.push((part, shares, means(&users)));
+    }
+}
+
+/// Where somebody came or went within a piece, nobody used more than the rest while nobody was there: what was drawn
+/// beyond it is of the time in which somebody was. Else a job of two seconds would lose much of its energy to the
+/// seconds around it, over which a reading is a mean.
+fn sharpen(piece: &Chunk, parts: &mut [(Chunk, Vec<User>)], rest: Watts) {
+    let seconds = |parts: &[(Chunk, Vec<User>)], free: bool| -> f64 {
+        let of = parts.iter().filter(|(_, users)| users.is_empty() == free);
+        of.map(|(part, _)| part.time().as_secs_f64()).sum()
+    };
+    let (free, used) = (seconds(parts, true), seconds(parts, false));
+    if free <= 0.0 || used <= 0.0 || piece.joules <= Joules::ZERO {
+        return;
+    }
+    let mean = piece.joules.0 / (free + used);
+    let at_rest = rest.0.min(mean);
+    let at_work = (piece.joules.0 - at_rest * free) / used;
+    let (mut joules, mut grams) = (piece.joules, piece.grams);
+    let last = parts.len() - 1;
+    for (number, (part, users)) in parts.iter_mut().enumerate() {
+        let watts = if users.is_empty() { at_rest } else { at_work };
+        let some = joules.min(Joules(watts * part.time().as_secs_f64()));
+        part.joules = if number == last { joules } else { some };
+        part.grams = match piece.grams {
+            Some(_) if number == last => grams,
+            Some(all) => Some(all.times(part.joules.0 / piece.joules.0)),
+            None => None,
+        };
+        joules = joules - part.joules;
+        grams = grams
+            .zip(part.grams)
+            .map(|(all, some)| (all - some).max(Grams::ZERO));
     }
 }
 

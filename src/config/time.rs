@@ -60,6 +60,12 @@ impl Default for Interval {
 }
 
 impl Interval {
+    /// A time that must be within the bounds.
+    #[must_use]
+    pub(crate) const fn of(time: Duration) -> Self {
+        Self(time)
+    }
+
     /// As a duration.
     #[must_use]
     pub fn duration(self) -> Duration {

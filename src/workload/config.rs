@@ -38,6 +38,9 @@ pub struct Workloads {
     pub introduce: Span,
     /// How often it is looked who is here.
     pub interval: Interval,
+    /// How often it is asked which processes use NVIDIA's GPUs, which takes the driver's locks for longer than its
+    /// power does.
+    pub gpu_interval: Interval,
     /// Pods of this node.
     pub kubernetes: kubernetes::Config,
     /// Jobs of Slurm.
@@ -63,6 +66,7 @@ impl Default for Workloads {
             linger: Span::seconds(120),
             introduce: Span::seconds(30),
             interval: Interval::default(),
+            gpu_interval: Interval::of(Duration::from_secs(5)),
             kubernetes: kubernetes::Config::default(),
             slurm: slurm::Config::default(),
             containers: containers::Config::default(),

@@ -10,10 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// So often it is looked: NVML takes 50 to 100 ms for what processes did (Kepler's MIG notes), and its locks
-/// are those of the work itself.
-const EVERY: Duration = Duration::from_secs(5);
-
 /// Stack of the thread, in bytes: NVML's table of functions overflows a small one.
 const STACK: usize = 4 << 20;
 
@@ -111,9 +107,10 @@ impl Shared {
 }
 
 impl Observer {
-    /// Starts to look, where there is a library to ask.
+    /// Starts to look every so often, where there is a library to ask. NVML takes 50 to 100 ms for what processes did
+    /// (Kepler's MIG notes).
     #[must_use]
-    pub fn start(library: &Path, sys: &Path) -> Option<Self> {
+    pub fn start(library: &Path, sys: &Path, every: Duration) -> Option<Self> {
         let mut users = Users::open(library, sys)?;
         let shared = Arc::new(Shared::default());
         let mine = Arc::clone(&shared);
@@ -127,7 +124,7 @@ impl Observer {
                     Err(fault) => *latest = (None, Some(fault)),
                 }
                 drop(latest);
-                thread::park_timeout(EVERY);
+                thread::park_timeout(every);
             }
         };
         let thread = thread::Builder::new()

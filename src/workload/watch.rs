@@ -25,8 +25,9 @@ use tokio::sync::watch::Receiver;
 /// So often the kubelet is asked who holds accelerators where nobody came or went.
 const POLL: Duration = Duration::from_secs(10);
 
-/// So long what was found on accelerators stands while nothing newer is told.
-const STALE: Duration = Duration::from_secs(20);
+/// So many times as long as it takes from one to the next, what was found on accelerators stands while nothing newer
+/// is told.
+const STALE: u32 = 4;
 
 /// Everything that the looking needs to know.
 #[derive(Clone, Debug)]
@@ -63,7 +64,14 @@ impl Watch {
         let flag = Arc::clone(&stop);
         let every = plan.config.interval();
         let look = move || {
-            let mut looker = Looker::new(&plan, clock::now().boot);
+            let library = plan.nvml.as_ref();
+            let observer = library.and_then(|library| {
+                Observer::start(library, &plan.sys, plan.config.gpu_interval.duration())
+            });
+            let gpus = observer.map(|observer| -> Ask {
+                Box::new(move || (observer.latest(), observer.health()))
+            });
+            let mut looker = Looker::new(&plan, gpus, clock::now().boot);
             let mut next = clock::now().awake;
             while !flag.load(Ordering::Relaxed) {
                 let now = clock::now().awake;
@@ -95,6 +103,9 @@ impl Drop for Watch {
     }
 }
 
+/// Gives what was last found of who uses GPUs, and how whoever looks is.
+pub type Ask = Box<dyn FnMut() -> (Option<Arc<Gpus>>, Health)>;
+
 /// All that looks, and what it found before.
 pub struct Looker {
     config: Workloads,
@@ -106,7 +117,7 @@ pub struct Looker {
     processes: Processes,
     pods: Option<kubernetes::Names>,
     resources: Option<Result<PodResources, Fault>>,
-    gpus: Option<Observer>,
+    gpus: Option<Ask>,
     directory: Directory,
     tenure: Tenure,
     last: Duration,
@@ -121,7 +132,7 @@ pub struct Looker {
 impl Looker {
     /// Begins to look at `now` (time since boot).
     #[must_use]
-    pub fn new(plan: &Plan, now: Duration) -> Self {
+    pub fn new(plan: &Plan, gpus: Option<Ask>, now: Duration) -> Self {
         let config = plan.config.clone();
         let kubernetes = config.wants(ManagerName::Kubernetes) != Some(false);
         let mount = plan.sys.join("fs/cgroup");
@@ -136,10 +147,7 @@ impl Looker {
                 .then(|| kubernetes::Names::start(&config.kubernetes, &labels))
                 .flatten(),
             resources: (kubernetes && socket.exists()).then(|| PodResources::new(socket)),
-            gpus: plan
-                .nvml
-                .as_ref()
-                .and_then(|library| Observer::start(library, &plan.sys)),
+            gpus,
             directory: Directory::new(&config),
             tenure: Tenure::default(),
             last: now,
@@ -324,15 +332,17 @@ impl Looker {
         inventory: &Inventory,
         health: &mut Vec<Health>,
     ) -> Option<Occupancies> {
-        let latest = self.gpus.as_ref().and_then(Observer::latest);
-        if let Some(observer) = &self.gpus {
-            health.push(observer.health());
-        }
-        let fresh = latest.filter(|gpus| at.saturating_sub(gpus.at) < STALE);
+        let latest = self.gpus.as_mut().and_then(|ask| {
+            let (latest, state) = ask();
+            health.push(state);
+            latest
+        });
+        let stale = self.config.gpu_interval.duration() * STALE;
+        let fresh = latest.filter(|gpus| at.saturating_sub(gpus.at) < stale);
         let until = match &fresh {
             Some(gpus) if gpus.at > self.occupied => gpus.at,
             Some(_) => return None,
-            None if self.gpus.is_some() && at.saturating_sub(self.occupied) < STALE => return None,
+            None if self.gpus.is_some() && at.saturating_sub(self.occupied) < stale => return None,
             None => at,
         };
         let from = std::mem::replace(&mut self.occupied, until);

@@ -32,17 +32,17 @@ fn installed(mut command: Command) -> Killed {
 }
 
 /// A server that scrapes one target every second.
-struct Prometheus {
+pub struct Prometheus {
     _server: Killed,
     _dir: TempDir,
     address: SocketAddr,
 }
 
 /// Values by the time of their scrape, in milliseconds.
-type Samples = BTreeMap<i64, f64>;
+pub type Samples = BTreeMap<i64, f64>;
 
 impl Prometheus {
-    fn start(number: usize, target: SocketAddr) -> Self {
+    pub fn start(number: usize, target: SocketAddr) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, external_labels: {{replica: {number}}}}}\n\
@@ -75,7 +75,7 @@ impl Prometheus {
     }
 
     /// The result of an instant query; `None` while the server is not ready.
-    fn query(&self, expression: &str, at: Option<i64>) -> Option<Vec<Value>> {
+    pub fn query(&self, expression: &str, at: Option<i64>) -> Option<Vec<Value>> {
         let mut path = format!("/api/v1/query?query={}", escaped(expression));
         if let Some(at) = at {
             path += &format!("&time={}.{:03}", at / 1000, at % 1000);
@@ -112,7 +112,7 @@ impl Prometheus {
     }
 
     /// What was scraped of a metric that has one series.
-    fn one(&self, metric: &str) -> Samples {
+    pub fn one(&self, metric: &str) -> Samples {
         let mut all = self.samples(metric);
         assert!(all.len() <= 1, "{metric}: {all:?}");
         all.pop_first()
@@ -134,7 +134,7 @@ impl Prometheus {
     }
 }
 
-fn sample(pair: &Value) -> (i64, f64) {
+pub fn sample(pair: &Value) -> (i64, f64) {
     #[allow(clippy::cast_possible_truncation)]
     let at = (pair[0].as_f64().unwrap() * 1000.0).round() as i64;
     (at, pair[1].as_str().unwrap().parse().unwrap())

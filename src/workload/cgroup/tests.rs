@@ -24,42 +24,120 @@ fn each_runtime_and_driver_tells_whose_it_is() {
     let ours = pod(UID, &a);
     for (path, owner) in [
         // containerd, CRI-O and docker with systemd's driver
-        (format!("kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{slice}.slice/cri-containerd-{a}.scope"), ours.clone()),
-        (format!("kubepods.slice/kubepods-pod{slice}.slice/crio-{a}.scope"), ours.clone()),
-        (format!("kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{slice}.slice/docker-{a}.scope"), ours.clone()),
-        (format!("kubepods.slice/kubepods-pod{slice}.slice/crio-{a}.scope/container"), ours.clone()),
+        (
+            format!(
+                "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{slice}.slice/cri-containerd-{a}.scope"
+            ),
+            ours.clone(),
+        ),
+        (
+            format!("kubepods.slice/kubepods-pod{slice}.slice/crio-{a}.scope"),
+            ours.clone(),
+        ),
+        (
+            format!(
+                "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{slice}.slice/docker-{a}.scope"
+            ),
+            ours.clone(),
+        ),
+        (
+            format!("kubepods.slice/kubepods-pod{slice}.slice/crio-{a}.scope/container"),
+            ours.clone(),
+        ),
         // with the cgroupfs driver
         (format!("kubepods/burstable/pod{UID}/{a}"), ours.clone()),
         (format!("kubepods/pod{UID}/crio-{a}"), ours.clone()),
         // where kubelet and runtime differ
-        (format!("system.slice/containerd.service/kubepods-burstable-pod{slice}.slice:cri-containerd:{a}"), ours.clone()),
+        (
+            format!(
+                "system.slice/containerd.service/kubepods-burstable-pod{slice}.slice:cri-containerd:{a}"
+            ),
+            ours.clone(),
+        ),
         // the monitor of CRI-O is the pod's and no container
-        (format!("kubepods.slice/kubepods-pod{slice}.slice/crio-conmon-{a}.scope"), pod(UID, "")),
-        (format!("kubepods.slice/kubepods-pod{slice}.slice"), pod(UID, "")),
+        (
+            format!("kubepods.slice/kubepods-pod{slice}.slice/crio-conmon-{a}.scope"),
+            pod(UID, ""),
+        ),
+        (
+            format!("kubepods.slice/kubepods-pod{slice}.slice"),
+            pod(UID, ""),
+        ),
         // a static pod
         (format!("kubepods/burstable/pod{HASH}/{a}"), pod(HASH, &a)),
         // a kind node is a container in which pods are
-        (format!("docker/{}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{slice}.slice/cri-containerd-{a}.scope", id('d')), ours.clone()),
-        (format!("docker/{}/kubelet/kubepods/burstable/pod{UID}/{a}", id('d')), ours),
-        (format!("docker/{}/init.scope", id('d')), Some(Owner::Container(id('d').into()))),
+        (
+            format!(
+                "docker/{}/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{slice}.slice/cri-containerd-{a}.scope",
+                id('d')
+            ),
+            ours.clone(),
+        ),
+        (
+            format!("docker/{}/kubelet/kubepods/burstable/pod{UID}/{a}", id('d')),
+            ours,
+        ),
+        (
+            format!("docker/{}/init.scope", id('d')),
+            Some(Owner::Container(id('d').into())),
+        ),
         // plain containers
-        (format!("system.slice/docker-{a}.scope"), Some(Owner::Container(a.as_str().into()))),
-        (format!("docker/{a}"), Some(Owner::Container(a.as_str().into()))),
-        (format!("machine.slice/libpod-{a}.scope/container"), Some(Owner::Container(a.as_str().into()))),
-        (format!("user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{a}.scope"), Some(Owner::Container(a.as_str().into()))),
+        (
+            format!("system.slice/docker-{a}.scope"),
+            Some(Owner::Container(a.as_str().into())),
+        ),
+        (
+            format!("docker/{a}"),
+            Some(Owner::Container(a.as_str().into())),
+        ),
+        (
+            format!("machine.slice/libpod-{a}.scope/container"),
+            Some(Owner::Container(a.as_str().into())),
+        ),
+        (
+            format!("user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{a}.scope"),
+            Some(Owner::Container(a.as_str().into())),
+        ),
         // Slurm
-        ("system.slice/slurmstepd.scope/job_42/step_0/user/task_0".into(), Some(Owner::Job("42".into()))),
-        ("system.slice/node7_slurmstepd.scope/job_42".into(), Some(Owner::Job("42".into()))),
-        ("system.slice/slurmstepd.scope/sEKNKTV3WPV500/step_batch".into(), Some(Owner::Job("sEKNKTV3WPV500".into()))),
-        ("slurm/uid_1000/job_42/step_batch/task_0".into(), Some(Owner::Job("42".into()))),
-        ("slurm_node7/uid_1000/job_42".into(), Some(Owner::Job("42".into()))),
+        (
+            "system.slice/slurmstepd.scope/job_42/step_0/user/task_0".into(),
+            Some(Owner::Job("42".into())),
+        ),
+        (
+            "system.slice/node7_slurmstepd.scope/job_42".into(),
+            Some(Owner::Job("42".into())),
+        ),
+        (
+            "system.slice/slurmstepd.scope/sEKNKTV3WPV500/step_batch".into(),
+            Some(Owner::Job("sEKNKTV3WPV500".into())),
+        ),
+        (
+            "slurm/uid_1000/job_42/step_batch/task_0".into(),
+            Some(Owner::Job("42".into())),
+        ),
+        (
+            "slurm_node7/uid_1000/job_42".into(),
+            Some(Owner::Job("42".into())),
+        ),
         ("system.slice/slurmstepd.scope/system".into(), None),
         ("elsewhere/job_42".into(), None),
         // units
-        ("system.slice/nginx.service".into(), Some(Owner::Unit("nginx.service".into()))),
-        ("system.slice/system-getty.slice/getty@tty1.service".into(), Some(Owner::Unit("getty@tty1.service".into()))),
-        ("user.slice/user-1000.slice/user@1000.service/app.slice/dbus.service".into(), Some(Owner::Unit("user@1000.service".into()))),
-        ("system.slice/_cpu.service".into(), Some(Owner::Unit("cpu.service".into()))),
+        (
+            "system.slice/nginx.service".into(),
+            Some(Owner::Unit("nginx.service".into())),
+        ),
+        (
+            "system.slice/system-getty.slice/getty@tty1.service".into(),
+            Some(Owner::Unit("getty@tty1.service".into())),
+        ),
+        (
+            "user.slice/user-1000.slice/user@1000.service/app.slice/dbus.service".into(),
+            Some(Owner::Unit("user@1000.service".into())),
+        ),
+        (
+            "system.slice/_cpu.service".into(),
+            Some(Owner::Unit("cpu.service".into())),
+        ),
         // nobody's
         ("user.slice/user-0.slice/session-3.scope".into(), None),
         ("init.scope".into(), None),
@@ -74,12 +152,20 @@ fn each_runtime_and_driver_tells_whose_it_is() {
 #[test]
 fn a_process_is_whose_its_most_telling_hierarchy_says() {
     let a = id('a');
-    let unified = format!("0::/kubepods.slice/kubepods-pod{}.slice/cri-containerd-{a}.scope\n", UID.replace('-', "_"));
+    let unified = format!(
+        "0::/kubepods.slice/kubepods-pod{}.slice/cri-containerd-{a}.scope\n",
+        UID.replace('-', "_")
+    );
     assert_eq!(owner_in(&unified), pod(UID, &a));
-    let hybrid = format!("12:cpuacct,cpu:/kubepods/pod{UID}/{a}\n1:name=systemd:/system.slice/containerd.service\n0::/system.slice/containerd.service\n");
+    let hybrid = format!(
+        "12:cpuacct,cpu:/kubepods/pod{UID}/{a}\n1:name=systemd:/system.slice/containerd.service\n0::/system.slice/containerd.service\n"
+    );
     assert_eq!(owner_in(&hybrid), pod(UID, &a));
     // Seen from another namespace of control groups.
-    let relative = format!("0::/../../kubepods-pod{}.slice/cri-containerd-{a}.scope\n", UID.replace('-', "_"));
+    let relative = format!(
+        "0::/../../kubepods-pod{}.slice/cri-containerd-{a}.scope\n",
+        UID.replace('-', "_")
+    );
     assert_eq!(owner_in(&relative), pod(UID, &a));
     assert_eq!(owner_in("garbage\n0::/\n"), None);
 }
@@ -114,17 +200,37 @@ impl Mount {
                 fs::create_dir_all(self.at(root).join(path)).unwrap();
             }
             // Where `cpu` is mounted there too, its file of that name says nothing of time.
-            fs::write(self.at("cpuacct").join(path).join("cpu.stat"), "nr_periods 0\n").unwrap();
-            fs::write(self.at("cpuacct").join(path).join("cpuacct.usage"), format!("{}\n", millis * 1_000_000)).unwrap();
-            fs::write(self.at("memory").join(path).join("memory.usage_in_bytes"), format!("{memory}\n")).unwrap();
+            fs::write(
+                self.at("cpuacct").join(path).join("cpu.stat"),
+                "nr_periods 0\n",
+            )
+            .unwrap();
+            fs::write(
+                self.at("cpuacct").join(path).join("cpuacct.usage"),
+                format!("{}\n", millis * 1_000_000),
+            )
+            .unwrap();
+            fs::write(
+                self.at("memory").join(path).join("memory.usage_in_bytes"),
+                format!("{memory}\n"),
+            )
+            .unwrap();
         } else {
             fs::create_dir_all(self.at(path)).unwrap();
-            fs::write(self.at(path).join("cpu.stat"), format!("usage_usec {}\nuser_usec 1\n", millis * 1000)).unwrap();
+            fs::write(
+                self.at(path).join("cpu.stat"),
+                format!("usage_usec {}\nuser_usec 1\n", millis * 1000),
+            )
+            .unwrap();
             fs::write(self.at(path).join("memory.current"), format!("{memory}\n")).unwrap();
         }
     }
     fn remove(&self, path: &str) {
-        let root = if self.is_legacy() { self.at("cpuacct") } else { self.at("") };
+        let root = if self.is_legacy() {
+            self.at("cpuacct")
+        } else {
+            self.at("")
+        };
         fs::remove_dir_all(root.join(path)).unwrap();
     }
     fn tree(&self) -> Tree {
@@ -141,7 +247,9 @@ fn seen(tree: &mut Tree, at: u64) -> Vec<(String, u128, u64, Option<u64>)> {
     let look = tree.look(secs(at));
     assert!(look.faults.is_empty(), "{:?}", look.faults);
     let short = |owner: &Owner| match owner {
-        Owner::Pod { uid, container } => format!("pod {} {}", &uid[..2], container.get(..1).unwrap_or("")),
+        Owner::Pod { uid, container } => {
+            format!("pod {} {}", &uid[..2], container.get(..1).unwrap_or(""))
+        }
         Owner::Unit(unit) => unit.to_string(),
         other => format!("{other:?}"),
     };
@@ -156,7 +264,10 @@ fn seen(tree: &mut Tree, at: u64) -> Vec<(String, u128, u64, Option<u64>)> {
 fn time_since_the_last_look_is_told_of_each() {
     for mount in [Mount::unified(), Mount::legacy()] {
         let slice = format!("kubepods/pod{UID}");
-        let (a, b) = (format!("{slice}/{}", id('a')), format!("{slice}/{}", id('b')));
+        let (a, b) = (
+            format!("{slice}/{}", id('a')),
+            format!("{slice}/{}", id('b')),
+        );
         mount.group("kubepods", 9000, 0);
         mount.group(&slice, 5000, 300);
         mount.group(&a, 4000, 100);
@@ -165,7 +276,10 @@ fn time_since_the_last_look_is_told_of_each() {
         // What was used before is nobody's news.
         assert_eq!(
             seen(&mut tree, 10),
-            [("pod 8a a".into(), 0, 100, None), ("nginx.service".into(), 0, 50, None)]
+            [
+                ("pod 8a a".into(), 0, 100, None),
+                ("nginx.service".into(), 0, 50, None)
+            ]
         );
         mount.group(&slice, 5900, 350);
         mount.group(&a, 4500, 120);
@@ -208,8 +322,14 @@ fn a_group_of_an_old_name_inherits_nothing() {
     mount.group("system.slice/b.service", 0, 1);
     mount.group("system.slice/a.service", 6000, 1);
     let found = seen(&mut tree, 17);
-    assert!(found.contains(&("a.service".into(), 0, 0, Some(9))), "{found:?}");
-    assert!(found.contains(&("a.service".into(), 6000, 1, None)), "{found:?}");
+    assert!(
+        found.contains(&("a.service".into(), 0, 0, Some(9))),
+        "{found:?}"
+    );
+    assert!(
+        found.contains(&("a.service".into(), 6000, 1, None)),
+        "{found:?}"
+    );
     // A counter that falls is no time.
     mount.group("system.slice/a.service", 10, 1);
     assert!(seen(&mut tree, 18).contains(&("a.service".into(), 0, 1, None)));
@@ -226,8 +346,16 @@ fn what_is_broken_costs_that_group() {
     mount.group("system.slice/b.service", 21, 1);
     let look = tree.look(secs(2));
     assert_eq!(look.faults.len(), 1);
-    assert!(look.faults[0].place.ends_with("a.service"), "{}", look.faults[0]);
-    let b = look.seen.iter().find(|seen| seen.owner == Owner::Unit("b.service".into())).unwrap();
+    assert!(
+        look.faults[0].place.ends_with("a.service"),
+        "{}",
+        look.faults[0]
+    );
+    let b = look
+        .seen
+        .iter()
+        .find(|seen| seen.owner == Owner::Unit("b.service".into()))
+        .unwrap();
     assert_eq!(b.cpu.as_millis(), 20);
 }
 

@@ -273,8 +273,8 @@ exports! {
         })
     }
     nvmlDeviceGetUtilizationRates(device: Device, to: *mut Utilization) {
-        of_gpu(device, to, |_, _, gpu| {
-            let gpu = gpu.utilization.filter(|_| gpu.mig.is_empty())?;
+        of_gpu(device, to, |_, now, gpu| {
+            let gpu = gpu.utilization(now).filter(|_| gpu.mig.is_empty())?;
             Some(Utilization { gpu, memory: gpu / 2 })
         })
     }
@@ -370,7 +370,7 @@ exports! {
         })
     }
     nvmlDeviceGetComputeRunningProcesses_v3(device: Device, count: *mut u32, to: *mut ProcessInfo) {
-        with(|world, now| running(world.target(device, now)?, count, to))
+        with(|world, now| running(world.target(device, now)?, now, count, to))
     }
     nvmlDeviceGetGraphicsRunningProcesses_v3(device: Device, count: *mut u32, to: *mut ProcessInfo) {
         with(|world, now| world.target(device, now).and_then(|_| fill(&[], count, to, INSUFFICIENT_SIZE)))
@@ -461,16 +461,29 @@ fn utilizations(
     };
     let told = (now * 5.0).floor() as u64 * 200_000;
     let is_new = told > last_seen;
-    let processes = gpu.processes.iter().filter(move |_| is_new);
+    let at = told as f64 / 1e6;
+    let processes = gpu
+        .processes
+        .iter()
+        .filter(move |process| is_new && process.runs(at));
     Ok(processes.map(move |process| (process.pid, process.sm, told)))
 }
 
-fn running(target: Target<'_>, count: *mut u32, to: *mut ProcessInfo) -> Result<(), Return> {
+fn running(
+    target: Target<'_>,
+    now: f64,
+    count: *mut u32,
+    to: *mut ProcessInfo,
+) -> Result<(), Return> {
     let instance = match &target {
         Target::Gpu(..) => None,
         Target::Instance(_, _, instance) => Some(instance.gpu_instance),
     };
-    let processes = target.gpu().processes.iter();
+    let processes = target
+        .gpu()
+        .processes
+        .iter()
+        .filter(|process| process.runs(now));
     let here = processes.filter(|process| instance.is_none() || process.gpu_instance == instance);
     let items: Vec<ProcessInfo> = here
         .map(|process| ProcessInfo {

@@ -76,6 +76,9 @@ pub struct Gpu {
     pub limit_watts: Option<f64>,
     #[serde(default)]
     pub utilization: Option<u32>,
+    /// Whether it is as busy as its processes together, in place of `utilization`.
+    #[serde(default)]
+    pub busy_by_processes: bool,
     #[serde(default)]
     pub memory_mb: u64,
     #[serde(default)]
@@ -109,6 +112,19 @@ pub struct Process {
     pub memory_mb: u64,
     #[serde(default)]
     pub gpu_instance: Option<u32>,
+    /// When it began, ...
+    #[serde(default)]
+    pub from: f64,
+    /// ... and when it ended; unset: it runs for ever.
+    #[serde(default)]
+    pub until: Option<f64>,
+}
+
+impl Process {
+    /// Whether it runs at a time.
+    pub fn runs(&self, t: f64) -> bool {
+        self.from <= t && self.until.is_none_or(|until| t < until)
+    }
 }
 
 /// A part of a waveform; the last one never ends.
@@ -171,6 +187,15 @@ impl Gpu {
             begin += segment.seconds;
         }
         sum
+    }
+
+    /// How busy it is, in percent, where it tells.
+    pub fn utilization(&self, t: f64) -> Option<u32> {
+        if !self.busy_by_processes {
+            return self.utilization;
+        }
+        let running = self.processes.iter().filter(|process| process.runs(t));
+        Some(running.map(|process| process.sm).sum::<u32>().min(100))
     }
 
     fn segment(&self, t: f64) -> (&Segment, f64) {
