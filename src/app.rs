@@ -9,7 +9,7 @@ use crate::grid::service::{self, Moments, Running, Service};
 use crate::ledger::Method;
 use crate::process;
 use crate::sampler::Samplers;
-use crate::setup::Setup;
+use crate::setup::{Setup, Watch};
 use crate::snapshot::{Device, Snapshot};
 use crate::state::{StateError, Store};
 use crate::web::{self, Site};
@@ -92,6 +92,7 @@ async fn measure_and_serve(
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
     let samplers = start(&mut setup, &orders)?;
     let books = store.as_ref().map(|_| config.books_directory());
+    let engine = open_books(&setup, store.as_ref(), books.as_deref());
     let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
     let facility = visit(&mut setup, 0, &orders)?;
     let keeper = Keeper {
@@ -99,7 +100,7 @@ async fn measure_and_serve(
             .is_none()
             .then(|| setup.settings.notes.last().cloned())
             .flatten(),
-        engine: open_books(&setup, store.as_ref()),
+        engine,
         samplers,
         grid,
         facility,
@@ -138,8 +139,8 @@ async fn measure_and_serve(
 }
 
 /// The books of an earlier process of this boot, or new ones.
-fn open_books(setup: &Setup, store: Option<&Store>) -> Engine {
-    let kept = store.and_then(|store| {
+fn open_books(setup: &Setup, store: Option<&Store>, books: Option<&Path>) -> Engine {
+    let mut kept = store.and_then(|store| {
         store.load().unwrap_or_else(|error| {
             error!("{error}: the books begin anew, counters restart at 0");
             None
@@ -149,7 +150,27 @@ fn open_books(setup: &Setup, store: Option<&Store>) -> Engine {
         Some(state) => info!(since = %state.since.wall, "the books go on where they ended"),
         None => info!("the books begin"),
     }
-    Engine::new(setup.settings.clone(), &setup.seats, kept, clock::now())
+    let now = clock::now();
+    let mut service = setup.watch.as_ref().zip(books).map(|(watch, books)| {
+        let Watch { place, providers } = watch;
+        service::remembered(place, providers, books)
+    });
+    if let Some(state) = &mut kept
+        && let Some(end) = state.ended(now)
+    {
+        info!(until = %end, "the last factor ended before the start: energy since then meets what was known of that time");
+        let meanwhile = service
+            .as_mut()
+            .map(|service| service.meanwhile(0, end, now.wall));
+        let usual = setup.settings.factor.intensity;
+        state.follow(&meanwhile.unwrap_or_default(), usual, now);
+    }
+    let mut engine = Engine::new(setup.settings.clone(), &setup.seats, kept, now);
+    // What is remembered holds before anybody has answered, and so for the first readings.
+    if let Some((conditions, _)) = service.and_then(|mut service| service.conditions(0, now.wall)) {
+        engine.meet(conditions, now);
+    }
+    engine
 }
 
 /// Opens the place where the books are kept. A place that the operator named must work; the default
