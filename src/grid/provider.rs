@@ -119,8 +119,9 @@ pub struct Origin {
     pub lag: Duration,
     /// As in [`Manners`].
     pub coarse: bool,
-    /// Whether what is ahead is by the days before, and no provider's forecast.
-    pub seasonal: bool,
+    /// Who told what is ahead, where that is another one.
+    #[serde(default)]
+    pub forecaster: Option<String>,
 }
 
 impl Origin {
@@ -131,8 +132,10 @@ impl Origin {
     #[must_use]
     pub fn is_believable(&self) -> bool {
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let name = &self.provider;
-        (1..=64).contains(&name.len()) && name.chars().all(is_of_name) && self.lag <= Self::LAG
+        let is_name =
+            |name: &String| (1..=64).contains(&name.len()) && name.chars().all(is_of_name);
+        let mut names = std::iter::once(&self.provider).chain(&self.forecaster);
+        names.all(is_name) && self.lag <= Self::LAG
     }
 }
 
