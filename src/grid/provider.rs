@@ -171,6 +171,15 @@ pub trait Provider: Send {
     fn secret(&self) -> Option<&PathBuf> {
         None
     }
+    /// What makes it tell the same whatever zone it is asked about, and what to write instead; `None` where
+    /// nothing does.
+    fn tie(&self) -> Option<&'static str> {
+        None
+    }
+    /// Whether it is to be asked about a zone at all.
+    fn serves(&self, _zone: &str) -> bool {
+        true
+    }
     /// What to ask for a zone.
     ///
     /// # Errors
@@ -238,4 +247,7 @@ providers! {
     json = "json" as Json,
     /// A PromQL query on an existing server.
     prometheus = "prometheus" as Prometheus,
+    /// The bundled average of the zone, in its place in the chain: the last. It stands there whether it is
+    /// written or not.
+    bundled = "static" as Static,
 }
