@@ -5,14 +5,14 @@ use super::choose::{Choice, Tier};
 use super::conditions::Conditions;
 use super::fetch::{Asker, Failure, Fetchers, News, REASONS, REFUSED};
 use super::provider::Provider;
-use super::series::{Signal, after};
+use super::series::{Point, Signal, after};
 use super::sheet::Sheet;
 use super::store::Store;
 use super::zone::{Source, Told, Zone};
 use crate::clock;
 use crate::http::{Client, Settings, Trust};
 use crate::snapshot::{Grid, ProviderHealth, Trouble};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -279,9 +279,27 @@ fn trouble(failure: &Failure) -> Trouble {
     }
 }
 
+/// The year or the month that a mean is of; empty for what is of a moment.
+fn vintage(choice: &Choice) -> String {
+    if choice.tier != Tier::Static {
+        return String::new();
+    }
+    let Point { from, until, .. } = choice.point;
+    // Of no year are there fewer days, and of no month are there more.
+    let is_year = from.duration_until(until) > SignedDuration::from_hours(360 * 24);
+    from.strftime(if is_year { "%Y" } else { "%Y-%m" })
+        .to_string()
+}
+
 /// A choice as the page shows it.
 fn told(place: &Place, choice: &Choice, signal: Signal) -> Grid {
     let from = choice.point.from;
+    let vintage = vintage(choice);
+    let of = if vintage.is_empty() {
+        from.to_string()
+    } else {
+        vintage.clone()
+    };
     Grid {
         intensity: choice.intensity(),
         signal: signal.label(),
@@ -289,8 +307,8 @@ fn told(place: &Place, choice: &Choice, signal: Signal) -> Grid {
         provider: choice.provider.clone(),
         tier: choice.tier.label(),
         estimated: choice.is_estimated(),
-        vintage: String::new(),
-        source: format!("{}, for {from}", choice.provider),
+        vintage,
+        source: format!("{}, for {of}", choice.provider),
         valid: Some(from.as_duration().as_secs_f64()),
         ..place.bundled.clone()
     }

@@ -269,3 +269,45 @@ fn a_long_time_of_fine_forecasts_is_told_in_as_many_steps_as_are_kept() {
     assert!((30..=42).contains(&told.len()), "{}", told.len());
     assert_eq!(told.last().unwrap().grid.as_ref().unwrap().tier, "static");
 }
+
+#[test]
+fn a_mean_of_a_year_or_a_month_tells_which_and_a_moment_does_not() {
+    let entries = "[{type: ember, token_file: /t}, {type: energy-charts}]";
+    let entries: Vec<Entry> = serde_yaml::from_str(entries).unwrap();
+    let providers: Vec<_> = entries.iter().map(|entry| entry.open().unwrap()).collect();
+    let grid = |from: &str, until: &str, provider: usize| {
+        let mut service = Service::new(vec![place()], &providers, BTreeMap::new());
+        let midnight = |day: &str| format!("{day}T00:00:00Z").parse().unwrap();
+        let point = Point {
+            from: midnight(from),
+            until: midnight(until),
+            intensity: GramsPerKwh(333.0),
+            nature: Nature::Measured,
+        };
+        let answer = Answer {
+            scope: Scope::Lifecycle,
+            points: vec![point],
+            of: None,
+        };
+        let told = News {
+            answer: Ok(Some(answer)),
+            ..news(provider, &[])
+        };
+        service.hear(&told, at("12:00"));
+        let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+        let grid = conditions.grid.unwrap();
+        (grid.tier, grid.vintage.clone(), grid.source.clone())
+    };
+    let of = |vintage: &str| {
+        (
+            "static",
+            vintage.to_owned(),
+            format!("ember, for {vintage}"),
+        )
+    };
+    assert_eq!(grid("2025-01-01", "2026-01-01", 0), of("2025"));
+    assert_eq!(grid("2024-01-01", "2025-01-01", 0), of("2024"));
+    assert_eq!(grid("2025-08-01", "2025-09-01", 0), of("2025-08"));
+    assert_eq!(grid("2025-12-01", "2026-01-01", 0), of("2025-12"));
+    assert_eq!(grid("2026-01-05", "2026-01-06", 1).1, "");
+}
