@@ -9,12 +9,12 @@ use crate::grid::service::{self, Moments, Running, Service};
 use crate::ledger::Method;
 use crate::process;
 use crate::sampler::Samplers;
-use crate::setup::Setup;
+use crate::setup::{Setup, Watch};
 use crate::snapshot::{Device, Snapshot};
 use crate::state::{StateError, Store};
 use crate::web::{self, Site};
 use crate::workload::census::Census;
-use crate::workload::watch::Watch;
+use crate::workload::watch::Lookout;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -96,6 +96,7 @@ async fn measure_and_serve(
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
     let samplers = start(&mut setup, &orders)?;
     let books = store.as_ref().map(|_| config.books_directory());
+    let engine = open_books(&setup, store.as_ref(), books.as_deref());
     let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
     let facility = visit(&mut setup, 0, &orders)?;
     let workloads = observe(&mut setup, 0, &latest, &orders)?;
@@ -104,7 +105,7 @@ async fn measure_and_serve(
             .is_none()
             .then(|| setup.settings.notes.last().cloned())
             .flatten(),
-        engine: open_books(&setup, store.as_ref()),
+        engine,
         samplers,
         grid,
         facility,
@@ -145,8 +146,8 @@ async fn measure_and_serve(
 }
 
 /// The books of an earlier process of this boot, or new ones.
-fn open_books(setup: &Setup, store: Option<&Store>) -> Engine {
-    let kept = store.and_then(|store| {
+fn open_books(setup: &Setup, store: Option<&Store>, books: Option<&Path>) -> Engine {
+    let mut kept = store.and_then(|store| {
         store.load().unwrap_or_else(|error| {
             error!("{error}: the books begin anew, counters restart at 0");
             None
@@ -156,7 +157,27 @@ fn open_books(setup: &Setup, store: Option<&Store>) -> Engine {
         Some(state) => info!(since = %state.since.wall, "the books go on where they ended"),
         None => info!("the books begin"),
     }
-    Engine::new(setup.settings.clone(), &setup.seats, kept, clock::now())
+    let now = clock::now();
+    let mut service = setup.watch.as_ref().zip(books).map(|(watch, books)| {
+        let Watch { place, providers } = watch;
+        service::remembered(place, providers, books)
+    });
+    if let Some(state) = &mut kept
+        && let Some(end) = state.ended(now)
+    {
+        info!(until = %end, "the last factor ended before the start: energy since then meets what was known of that time");
+        let meanwhile = service
+            .as_mut()
+            .map(|service| service.meanwhile(0, end, now.wall));
+        let usual = setup.settings.factor.intensity;
+        state.follow(&meanwhile.unwrap_or_default(), usual, now);
+    }
+    let mut engine = Engine::new(setup.settings.clone(), &setup.seats, kept, now);
+    // What is remembered holds before anybody has answered, and so for the first readings.
+    if let Some((conditions, _)) = service.and_then(|mut service| service.conditions(0, now.wall)) {
+        engine.meet(conditions, now);
+    }
+    engine
 }
 
 /// Opens the place where the books are kept. A place that the operator named must work; the default
@@ -222,13 +243,13 @@ fn observe(
     number: u64,
     latest: &watch::Receiver<Arc<Snapshot>>,
     orders: &SyncSender<Order>,
-) -> io::Result<Option<Watch>> {
+) -> io::Result<Option<Lookout>> {
     let Some(plan) = setup.workloads.take() else {
         return Ok(None);
     };
     let orders = orders.clone();
     let tell = move |census| orders.send(Order::Census(number, Box::new(census))).is_ok();
-    Watch::start(plan, latest.clone(), tell).map(Some)
+    Lookout::start(plan, latest.clone(), tell).map(Some)
 }
 
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a
@@ -243,7 +264,7 @@ struct Keeper {
     /// Those who ask what holds of the site, where anybody is asked.
     facility: Option<facility::Running>,
     /// Who looks who uses the machine, where anybody does.
-    workloads: Option<Watch>,
+    workloads: Option<Lookout>,
     latest: watch::Receiver<Arc<Snapshot>>,
     reloads: u64,
     /// Where the books are kept.

@@ -6,6 +6,7 @@
 
 use crate::clock::Moment;
 use crate::units::{Grams, GramsPerKwh, GramsPerSecond, Joules};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,6 +22,15 @@ pub struct Factor {
     pub pue: f64,
     /// Whether the intensity is a live one of this moment, not an average or a forecast.
     pub live: bool,
+}
+
+/// How long the factor in force stands where nothing new is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// How its intensity was had: `live`, `cached`, `forecast` or `static`.
+    pub tier: String,
+    /// Its end, on the wall clock.
+    pub until: Timestamp,
 }
 
 /// Emissions of some energy.

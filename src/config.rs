@@ -2,7 +2,7 @@
 
 use crate::embodied::Making;
 use crate::file;
-use crate::grid::provider::Entry;
+use crate::grid::chain::Listing;
 use crate::sensor::Sensors;
 use crate::units::GramsPerKwh;
 use crate::web::listen;
@@ -86,8 +86,9 @@ pub struct Grid {
     /// What the site's contracts say, for market-based accounting: one `intensity`, or a `file` of hours.
     pub market: Option<Market>,
     /// Who is asked for the intensity of the moment, first the most trusted, each with its `type` and keys.
-    /// With none, nothing is asked of anybody, and the yearly average of the zone is used.
-    pub providers: Vec<Entry>,
+    /// Behind them all stands the bundled yearly average of the zone, whether `{type: static}` is written last
+    /// or not. With none, nothing is asked of anybody, and that average is used.
+    pub providers: Vec<Listing>,
     /// Zones that the relay (`gramwatt grid`) serves where its command line names none. Unset: `zone`.
     pub zones: Vec<String>,
     /// How long a value that was observed may stand in where no newer one is told, up to 48h.

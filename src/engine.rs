@@ -2,13 +2,14 @@
 //! snapshot comes out at every tick.
 
 mod books;
+mod gap;
 mod health;
 mod lines;
 mod models;
 mod report;
 
 use crate::attribution::{Attribution, Policy};
-use crate::carbon::{Factor, Timeline};
+use crate::carbon::{Factor, Term, Timeline};
 use crate::clock::Moment;
 use crate::embodied::Making;
 use crate::grid::conditions::Conditions;
@@ -98,6 +99,8 @@ pub struct Engine {
     ledger: Ledger,
     node: Node,
     timeline: Timeline,
+    /// How long the factor in force stands if nothing new is told; `None`: without end.
+    term: Option<Term>,
     books: Books,
     attribution: Option<Attribution>,
     /// What was kept of the division before it was taken up.
@@ -115,13 +118,15 @@ impl Engine {
     /// Opens the books, or goes on with those of an earlier process of the same boot.
     #[must_use]
     pub fn new(settings: Settings, seats: &[Seat], kept: Option<State>, now: Moment) -> Self {
-        let kept = kept.unwrap_or_else(|| State::fresh(settings.factor, now));
+        let mut kept = kept.unwrap_or_else(|| State::fresh(settings.factor, now));
+        kept.follow(&[], settings.factor.intensity, now);
         let mut engine = Self {
             since: kept.since,
             started: now,
             ledger: Ledger::restore(kept.accounts, now),
             node: Node::new(settings.meter.clone(), kept.node),
             timeline: kept.timeline,
+            term: None,
             books: kept.books,
             attribution: None,
             kept: kept.workloads,
@@ -138,6 +143,7 @@ impl Engine {
     /// Takes a new configuration from `now` on; all books go on.
     pub fn reconfigure(&mut self, settings: Settings, seats: &[Seat], now: Moment) {
         self.timeline.change(now.boot, settings.factor);
+        self.term = None;
         self.node.choose(settings.meter.clone());
         self.books.age(now.boot);
         self.books.price(&settings.making, &self.ledger, now.boot);
@@ -161,13 +167,9 @@ impl Engine {
     /// Takes what the grid is like from `now` on, or from the moment a little before at which that began.
     pub fn meet(&mut self, conditions: Conditions, now: Moment) {
         let at = began(conditions.since, now);
-        let grid = conditions.grid.as_ref();
-        let factor = Factor {
-            intensity: grid.map(|grid| grid.intensity),
-            live: grid.is_some_and(|grid| grid.tier == "live"),
-            ..self.settings.factor
-        };
+        let factor = gap::met(&conditions, self.settings.factor);
         self.timeline.change(at, factor);
+        self.term = gap::term(&conditions);
         self.settings.factor = factor;
         self.settings.grid.clone_from(&conditions.grid);
         self.conditions = conditions;
@@ -321,6 +323,7 @@ impl Engine {
             accounts: self.ledger.save().collect(),
             node: self.node.save(),
             timeline: self.timeline.clone(),
+            term: self.term.clone(),
             books: self.books.clone(),
             workloads: match &self.attribution {
                 Some(attribution) => Some(attribution.save()),

@@ -36,13 +36,6 @@ impl Plan {
     /// # Errors
     /// No provider, no zone, or one that is not known.
     pub fn new(config: &Config, zones: &[String]) -> Result<Self, String> {
-        let providers = grid::providers(config)?;
-        if providers.is_empty() {
-            return Err(
-                "grid.providers: name at least one provider, such as {type: energy-charts}"
-                    .to_owned(),
-            );
-        }
         let mut named: Vec<String> = if zones.is_empty() {
             config.grid.zones.clone()
         } else {
@@ -69,6 +62,16 @@ impl Plan {
                 let max_age = config.grid.max_age.duration();
                 places.push(Place { bundled, max_age });
             }
+        }
+        let zones = places.iter().map(|place| place.bundled.zone.clone());
+        let zones: Vec<String> = zones.collect();
+        let mut providers = grid::chain::open(&config.grid.providers, &zones)?;
+        providers.retain(|provider| zones.iter().any(|zone| provider.serves(zone)));
+        if providers.is_empty() {
+            return Err(
+                "grid.providers: name at least one provider, such as {type: energy-charts}"
+                    .to_owned(),
+            );
         }
         Ok(Self { places, providers })
     }

@@ -2,10 +2,12 @@
 //! to know before the first reading.
 
 use crate::config::{Config, PueOf};
+use crate::data;
 use crate::engine::{Seat, Settings};
 use crate::grid::facility::Facts;
 use crate::grid::provider::Provider;
 use crate::grid::{self, Look, facility, market, pue, service};
+use crate::relay::Plan;
 use crate::sensor::{FAMILIES, Family, Finding, Roots, Sensor};
 use crate::workload;
 use std::sync::Arc;
@@ -45,6 +47,9 @@ impl Setup {
     /// # Errors
     /// As [`Setup::new`].
     pub fn check(config: &Config) -> Result<(), String> {
+        if !config.grid.zones.is_empty() && !config.grid.providers.is_empty() {
+            Plan::new(config, &[])?;
+        }
         Self::as_far_as(Look::Paper, config).map(drop)
     }
 
@@ -55,7 +60,7 @@ impl Setup {
         let workloads = workloads(config, look);
         let mut setup = Self {
             settings: Settings {
-                notes: notes(config, &place),
+                notes: notes(config, &place, watch.is_some()),
                 factor: place.factor,
                 grid: place.grid.map(Arc::new),
                 pue: place.pue,
@@ -129,7 +134,14 @@ pub struct Watch {
 }
 
 fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> {
-    let providers = grid::providers(config)?;
+    let mut zones: Vec<String> = place.grid.iter().map(|grid| grid.zone.clone()).collect();
+    // One configuration for machines at several places must be right at each.
+    let map = config.grid.zone_map.iter().flat_map(|map| map.map.values());
+    zones.extend(
+        map.filter_map(|code| data::zone(code))
+            .map(|zone| zone.zone),
+    );
+    let mut providers = grid::chain::open(&config.grid.providers, &zones)?;
     if providers.is_empty() {
         return Ok(None);
     }
@@ -140,6 +152,10 @@ fn watch(config: &Config, place: &grid::Place) -> Result<Option<Watch>, String> 
     let bundled = bundled.ok_or(
         "grid.providers: set grid.zone (such as DE or US-CA) or grid.cloud: providers are asked about a zone",
     )?;
+    providers.retain(|provider| provider.serves(&bundled.zone));
+    if providers.is_empty() {
+        return Ok(None);
+    }
     Ok(Some(Watch {
         place: service::Place {
             bundled,
@@ -176,7 +192,7 @@ fn facility(config: &Config, place: &grid::Place) -> Result<Option<facility::Pla
 }
 
 /// What the operator should know of this configuration, in words.
-fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
+fn notes(config: &Config, place: &grid::Place, is_watched: bool) -> Vec<Arc<str>> {
     let mut notes: Vec<Arc<str>> = Vec::new();
     if config.demo {
         notes.push(
@@ -190,7 +206,7 @@ fn notes(config: &Config, place: &grid::Place) -> Vec<Arc<str>> {
              grid.cloud or grid.intensity."
                 .into(),
         ),
-        Some(grid) if grid.provider == "bundled" && config.grid.providers.is_empty() => notes.push(
+        Some(grid) if grid.provider == "bundled" && !is_watched => notes.push(
             format!(
                 "CO2e rests on a yearly average ({} {}), not on the intensity of the moment.",
                 grid.zone, grid.vintage

@@ -5,7 +5,7 @@
 //! killed in the middle of writing) finds the old books or the new ones, whole.
 
 use crate::attribution;
-use crate::carbon::{Factor, Timeline};
+use crate::carbon::{Factor, Term, Timeline};
 use crate::clock::Moment;
 use crate::engine::Books;
 use crate::ledger;
@@ -27,6 +27,9 @@ pub struct State {
     pub node: node::Saved,
     /// The factors of late: energy used while nobody looked meets the factor of its time.
     pub timeline: Timeline,
+    /// How long the last of them stands; `None`: without end. Files of before this was kept lack it.
+    #[serde(default)]
+    pub term: Option<Term>,
     /// Grams and the node's sums.
     pub books: Books,
     /// How they were divided among workloads.
@@ -43,6 +46,7 @@ impl State {
             accounts: Vec::new(),
             node: node::Saved::default(),
             timeline: Timeline::new(factor),
+            term: None,
             books: Books::default(),
             workloads: None,
         }

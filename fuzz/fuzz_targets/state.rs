@@ -24,7 +24,10 @@ fuzz_target!(|content: &[u8]| {
     BOOKS.with_borrow_mut(|(directory, store)| {
         fs::write(directory.path().join("books/state.json"), content).unwrap();
         match store.load() {
-            Ok(Some(state)) => {
+            Ok(Some(mut state)) => {
+                let since = state.since;
+                state.follow(&[], None, since);
+                assert_eq!(state.ended(since), None);
                 store.save(&state).unwrap();
                 assert!(store.load().unwrap().is_some());
             }

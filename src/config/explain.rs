@@ -87,6 +87,7 @@ fn example(section: &str) -> &'static str {
         "state" => "directory: /run/gramwatt",
         "web" => "max_requests: 40",
         "log" => "level: info",
+        entry if entry.starts_with("grid.providers") => "type: energy-charts",
         family if family.starts_with("sensors.") => "enabled: false",
         _ => "grid: {zone: DE}",
     }

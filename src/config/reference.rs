@@ -75,6 +75,8 @@ fn entries(entry: &Value, root: &Schema, key: &str, out: &mut String) {
     let Some(kinds) = kinds(entry) else {
         return rows(entry, root, key, &Value::Null, out);
     };
+    // What all kinds have, before what each has of its own.
+    rows(entry, root, key, &Value::Null, out);
     let key = key.trim_end_matches("[]");
     for kind in kinds {
         let word = kind
@@ -84,7 +86,8 @@ fn entries(entry: &Value, root: &Schema, key: &str, out: &mut String) {
         let meaning = kind
             .get("description")
             .and_then(Value::as_str)
-            .unwrap_or("");
+            .unwrap_or("")
+            .replace('\n', " ");
         let _ = writeln!(out, "| `{key}` |  | {meaning} |");
         rows(kind, root, &key, &Value::Null, out);
     }

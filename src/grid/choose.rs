@@ -36,6 +36,8 @@ impl Tier {
 pub struct Link<'a> {
     /// The provider's name.
     pub provider: &'a str,
+    /// Who told what is ahead: the same, but where a relay passes on what it has of several.
+    pub forecaster: &'a str,
     /// What it has told of the zone.
     pub series: &'a Series,
     /// How long after the end of a point the next one may be missing in the ordinary course of things.
@@ -135,7 +137,10 @@ fn observed(link: &Link<'_>, max_age: Duration, now: Timestamp) -> Option<Choice
 
 fn forecast(link: &Link<'_>, now: Timestamp) -> Option<Choice> {
     let point = link.series.forecast(now)?;
-    Some(choice(link, Tier::Forecast, point, point.until))
+    Some(Choice {
+        provider: link.forecaster.to_owned(),
+        ..choice(link, Tier::Forecast, point, point.until)
+    })
 }
 
 fn coarse(link: &Link<'_>, now: Timestamp) -> Option<Choice> {
@@ -174,6 +179,7 @@ mod tests {
     fn link<'a>(provider: &'a str, series: &'a Series) -> Link<'a> {
         Link {
             provider,
+            forecaster: provider,
             series,
             lag: HOUR,
             coarse: false,

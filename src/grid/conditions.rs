@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct Conditions {
     /// Since when they hold, on the wall clock; `None`: since now.
     pub since: Option<Timestamp>,
+    /// When something else is in force if nothing new is told; `None`: never, as far as is known.
+    pub until: Option<Timestamp>,
     /// The average intensity in force; `None` where nobody knows it.
     pub grid: Option<Arc<Grid>>,
     /// The marginal one.

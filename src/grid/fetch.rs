@@ -194,6 +194,7 @@ impl Asker {
             let body = local(Path::new(path))?;
             return Ok(Some(Told { body, mark: None }));
         }
+        let is_held = matches!(&self.token, Some((_, until)) if now < *until);
         let (url, mut headers) = self.signed(request, now)?;
         let mark = self.marks.get(&place);
         let mark = mark.filter(|(of, _)| *of == request.url);
@@ -211,12 +212,9 @@ impl Asker {
                 body: self.veil.body(reply.body),
             })),
             304 if is_marked => Ok(None),
-            status => {
-                if status == 401 {
-                    self.token = None;
-                }
-                Err(refused(request, status, &reply))
-            }
+            // A token that ended before its time: a new one at once, and once.
+            401 if self.token.take().is_some() && is_held => self.body(place, request, now),
+            status => Err(refused(request, status, &reply)),
         }
     }
 

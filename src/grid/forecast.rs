@@ -4,9 +4,10 @@
 //! to be like the same hour of the days before: the mean of up to seven. A daily pattern is the least that
 //! a forecast must beat (Maji et al., CarbonCast, BuildSys 2022, has it as its baseline).
 
-use super::series::{Series, after, before};
+use super::series::{Nature, Series, after, before};
 use crate::units::GramsPerKwh;
 use jiff::{Timestamp, Unit};
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Hours that are looked ahead.
@@ -50,6 +51,8 @@ pub struct Forecast {
     pub hours: Vec<Option<GramsPerKwh>>,
     /// Who says so.
     pub origin: Origin,
+    /// Which of them are by the days before; all the rest is by `origin`.
+    seasonal: Vec<bool>,
     /// Found once, for every page is made of them.
     windows: Vec<Window>,
 }
@@ -76,22 +79,30 @@ pub fn ahead(series: &Series, now: Timestamp) -> Option<Forecast> {
                 .mode(jiff::RoundMode::Floor),
         )
         .ok()?;
-    let mut origin = Origin::Provider;
-    let hours: Vec<Option<GramsPerKwh>> = (0..HOURS)
-        .map(|hour| {
-            let hour = after(start, HOUR * u32::try_from(hour).unwrap_or(0));
-            let told = |at| {
-                let point = series.forecast(at).or_else(|| series.observed(at));
-                point.map(|point| point.intensity)
-            };
-            Series::mean(hour, told).or_else(|| {
-                origin = Origin::Seasonal;
-                seasonal(series, hour)
-            })
-        })
-        .collect();
+    let hours = (0..HOURS).map(|hour| {
+        let hour = after(start, HOUR * u32::try_from(hour).unwrap_or(0));
+        let is_seasonal = Cell::new(false);
+        let told = |at| {
+            let point = series.expected(at).or_else(|| series.observed(at))?;
+            is_seasonal.set(is_seasonal.get() || point.nature == Nature::Seasonal);
+            Some(point.intensity)
+        };
+        match Series::mean(hour, told) {
+            Some(told) => (Some(told), is_seasonal.get()),
+            None => (seasonal(series, hour), true),
+        }
+    });
+    let (hours, seasonal): (Vec<Option<GramsPerKwh>>, Vec<bool>) = hours.unzip();
+    let origin = if seasonal.contains(&true) {
+        Origin::Seasonal
+    } else {
+        Origin::Provider
+    };
     let is_told = hours.iter().any(Option::is_some);
-    is_told.then(|| Forecast::new(start, hours, origin))
+    is_told.then(|| Forecast {
+        seasonal,
+        ..Forecast::new(start, hours, origin)
+    })
 }
 
 /// The mean of the same hour of the days before.
@@ -112,11 +123,12 @@ fn seasonal(series: &Series, hour: Timestamp) -> Option<GramsPerKwh> {
 }
 
 impl Forecast {
-    /// Hours from a full one on.
+    /// Hours from a full one on, all by one.
     #[must_use]
     pub fn new(start: Timestamp, hours: Vec<Option<GramsPerKwh>>, origin: Origin) -> Self {
         let mut forecast = Self {
             start,
+            seasonal: vec![origin == Origin::Seasonal; hours.len()],
             hours,
             origin,
             windows: Vec::new(),
@@ -124,6 +136,14 @@ impl Forecast {
         let windows = JOBS.into_iter().filter_map(|hours| forecast.window(hours));
         forecast.windows = windows.collect();
         forecast
+    }
+
+    /// What is known of each hour: its beginning, its mean, and whether that is by the days before.
+    pub fn known(&self) -> impl Iterator<Item = (Timestamp, GramsPerKwh, bool)> {
+        let hours = (0..).zip(self.hours.iter().zip(&self.seasonal));
+        hours.filter_map(|(hour, (grams, seasonal))| {
+            Some((after(self.start, HOUR * hour), (*grams)?, *seasonal))
+        })
     }
 
     /// The best start for jobs of each of [`JOBS`] hours, at a full hour and within what is known; the
@@ -155,7 +175,7 @@ impl Forecast {
 
 #[cfg(test)]
 mod tests {
-    use super::super::series::{Nature, Point, Scope};
+    use super::super::series::{Point, Scope};
     use super::*;
 
     fn at(text: &str) -> Timestamp {

@@ -1,6 +1,7 @@
 //! The grid: where the node stands and what its electricity emits.
 
 pub mod almanac;
+pub mod chain;
 pub mod choose;
 pub mod conditions;
 pub mod facility;
@@ -22,7 +23,6 @@ use crate::carbon::Factor;
 use crate::config::{Cloud, Config, Intensity, Label, PueOf, ZoneMap};
 use crate::data::{self, Zone};
 use crate::snapshot::{Grid, Pue};
-use provider::Provider;
 
 /// What the configuration says of the node's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,19 +179,6 @@ fn automatic(config: &Config, cloud: &Cloud, look: Look) -> Result<(Grid, Option
         because(grid, format!("grid.cloud is auto: {}", found.why)),
         pue,
     ))
-}
-
-/// The providers that the configuration names.
-///
-/// # Errors
-/// Values that contradict one another, with the entry's number.
-pub fn providers(config: &Config) -> Result<Vec<Box<dyn Provider>>, String> {
-    let entries = config.grid.providers.iter().enumerate();
-    let opened = entries.map(|(number, entry)| {
-        let opened = entry.open();
-        opened.map_err(|reason| format!("grid.providers[{number}]: {reason}"))
-    });
-    opened.collect()
 }
 
 /// The zone of a place of which only the intensity is known.

@@ -119,8 +119,9 @@ pub struct Origin {
     pub lag: Duration,
     /// As in [`Manners`].
     pub coarse: bool,
-    /// Whether what is ahead is by the days before, and no provider's forecast.
-    pub seasonal: bool,
+    /// Who told what is ahead, where that is another one.
+    #[serde(default)]
+    pub forecaster: Option<String>,
 }
 
 impl Origin {
@@ -131,8 +132,10 @@ impl Origin {
     #[must_use]
     pub fn is_believable(&self) -> bool {
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let name = &self.provider;
-        (1..=64).contains(&name.len()) && name.chars().all(is_of_name) && self.lag <= Self::LAG
+        let is_name =
+            |name: &String| (1..=64).contains(&name.len()) && name.chars().all(is_of_name);
+        let mut names = std::iter::once(&self.provider).chain(&self.forecaster);
+        names.all(is_name) && self.lag <= Self::LAG
     }
 }
 
@@ -167,6 +170,15 @@ pub trait Provider: Send {
     /// The file that its secret is in.
     fn secret(&self) -> Option<&PathBuf> {
         None
+    }
+    /// What makes it tell the same whatever zone it is asked about, and what to write instead; `None` where
+    /// nothing does.
+    fn tie(&self) -> Option<&'static str> {
+        None
+    }
+    /// Whether it is to be asked about a zone at all.
+    fn serves(&self, _zone: &str) -> bool {
+        true
     }
     /// What to ask for a zone.
     ///
@@ -235,4 +247,7 @@ providers! {
     json = "json" as Json,
     /// A PromQL query on an existing server.
     prometheus = "prometheus" as Prometheus,
+    /// The bundled average of the zone, in its place in the chain: the last. It stands there whether it is
+    /// written or not.
+    bundled = "static" as Static,
 }

@@ -77,6 +77,17 @@ pub enum Nature {
     Estimated,
     /// Before its time.
     Forecast,
+    /// As the days before were, which a relay made of them: nobody forecast it. It is shown, and never in
+    /// force.
+    Seasonal,
+}
+
+impl Nature {
+    /// Whether it is of what was, and not of what will be.
+    #[must_use]
+    pub fn is_observed(self) -> bool {
+        matches!(self, Self::Measured | Self::Estimated)
+    }
 }
 
 /// The intensity of a span of time.
@@ -180,7 +191,7 @@ impl Series {
         }
         let mut refused = 0;
         for point in points {
-            let observed = point.nature != Nature::Forecast;
+            let observed = point.nature.is_observed();
             if !point.is_believable() || (observed && point.from > after(now, SKEW)) {
                 refused += 1;
             } else if observed {
@@ -198,14 +209,17 @@ impl Series {
         for points in [&mut self.past, &mut self.ahead] {
             points.retain(|from, point| *from == point.from && point.is_believable());
         }
-        self.past
-            .retain(|_, point| point.nature != Nature::Forecast);
-        self.ahead
-            .retain(|_, point| point.nature == Nature::Forecast);
+        self.past.retain(|_, point| point.nature.is_observed());
+        self.ahead.retain(|_, point| !point.nature.is_observed());
         self.bound();
         if self.of.as_ref().is_some_and(|of| !of.is_believable()) {
             *self = Self::default();
         }
+    }
+
+    /// Forgets all that is to come.
+    pub fn expect_nothing(&mut self) {
+        self.ahead.clear();
     }
 
     fn forget(&mut self, now: Timestamp) {
@@ -244,6 +258,13 @@ impl Series {
     /// What was forecast for a moment.
     #[must_use]
     pub fn forecast(&self, at: Timestamp) -> Option<&Point> {
+        self.expected(at)
+            .filter(|point| point.nature == Nature::Forecast)
+    }
+
+    /// What is to come by who told it, be it a forecast or as the days before.
+    #[must_use]
+    pub fn expected(&self, at: Timestamp) -> Option<&Point> {
         let (_, point) = self.ahead.range(..=at).next_back()?;
         Some(point).filter(|point| point.covers(at))
     }

@@ -1,18 +1,18 @@
 //! The intensity service: hears what providers say, keeps it, and says what is in force. It never waits for
 //! a provider: each has a thread of its own ([`super::fetch`]).
 
-use super::choose::Choice;
+use super::choose::{Choice, Tier};
 use super::conditions::Conditions;
 use super::fetch::{Asker, Failure, Fetchers, News, REASONS, REFUSED};
 use super::provider::Provider;
-use super::series::{Signal, after};
+use super::series::{Point, Signal, after};
 use super::sheet::Sheet;
 use super::store::Store;
 use super::zone::{Source, Told, Zone};
 use crate::clock;
 use crate::http::{Client, Settings, Trust};
 use crate::snapshot::{Grid, ProviderHealth, Trouble};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -27,6 +27,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is in force is looked at this often even where nothing should change it.
 const AT_LEAST: Duration = Duration::from_secs(60);
+
+/// Forecasts of a time gone by are told in at most so many steps: the books keep no more changes.
+const FORECASTS: u32 = 40;
+
+/// Nothing is in force for less.
+const BRIEF: Duration = Duration::from_secs(1);
 
 /// News that wait to be heard.
 const QUEUE: usize = 64;
@@ -119,12 +125,52 @@ impl Service {
         };
         let conditions = Conditions {
             since: None,
+            until: (until < Timestamp::MAX).then_some(until),
             grid: Some(Arc::new(grid)),
             marginal: marginal.map(|choice| Arc::new(told(place, &choice, Signal::Marginal))),
             outlook: books.outlook(now).map(Arc::new),
             providers,
         };
         Some((conditions, until))
+    }
+
+    /// What was in force in a zone from one moment until another, by the tiers and by what was told before:
+    /// each with its beginning, as if nobody had answered meanwhile.
+    #[must_use]
+    pub fn meanwhile(&mut self, zone: usize, from: Timestamp, to: Timestamp) -> Vec<Conditions> {
+        let both = self.places.get(zone).zip(self.zones.get_mut(zone));
+        let Some((place, books)) = both else {
+            return Vec::new();
+        };
+        let whole = Duration::try_from(from.duration_until(to)).unwrap_or_default();
+        let mut all: Vec<Conditions> = Vec::new();
+        let mut at = from;
+        while at < to {
+            let choice = books.choose(Signal::Average, at);
+            let until = choice
+                .as_ref()
+                .map_or(books.next(at), |choice| choice.until);
+            let (grid, least) = match &choice {
+                Some(choice) if choice.tier == Tier::Forecast => {
+                    (told(place, choice, Signal::Average), whole / FORECASTS)
+                }
+                Some(choice) => (told(place, choice, Signal::Average), Duration::ZERO),
+                None => (place.bundled.clone(), Duration::ZERO),
+            };
+            let last = all.last().and_then(|last| last.grid.as_ref());
+            let is_same =
+                |last: &Arc<Grid>| (last.tier, last.intensity) == (grid.tier, grid.intensity);
+            if !last.is_some_and(is_same) {
+                all.push(Conditions {
+                    since: Some(at),
+                    until: Some(until),
+                    grid: Some(Arc::new(grid)),
+                    ..Conditions::default()
+                });
+            }
+            at = until.max(after(at, least.max(BRIEF)));
+        }
+        all
     }
 
     /// How the providers answer: those of one type as one.
@@ -233,9 +279,27 @@ fn trouble(failure: &Failure) -> Trouble {
     }
 }
 
+/// The year or the month that a mean is of; empty for what is of a moment.
+fn vintage(choice: &Choice) -> String {
+    if choice.tier != Tier::Static {
+        return String::new();
+    }
+    let Point { from, until, .. } = choice.point;
+    // Of no year are there fewer days, and of no month are there more.
+    let is_year = from.duration_until(until) > SignedDuration::from_hours(360 * 24);
+    from.strftime(if is_year { "%Y" } else { "%Y-%m" })
+        .to_string()
+}
+
 /// A choice as the page shows it.
 fn told(place: &Place, choice: &Choice, signal: Signal) -> Grid {
     let from = choice.point.from;
+    let vintage = vintage(choice);
+    let of = if vintage.is_empty() {
+        from.to_string()
+    } else {
+        vintage.clone()
+    };
     Grid {
         intensity: choice.intensity(),
         signal: signal.label(),
@@ -243,8 +307,8 @@ fn told(place: &Place, choice: &Choice, signal: Signal) -> Grid {
         provider: choice.provider.clone(),
         tier: choice.tier.label(),
         estimated: choice.is_estimated(),
-        vintage: String::new(),
-        source: format!("{}, for {from}", choice.provider),
+        vintage,
+        source: format!("{}, for {of}", choice.provider),
         valid: Some(from.as_duration().as_secs_f64()),
         ..place.bundled.clone()
     }
@@ -283,6 +347,12 @@ pub fn start(
         .name("grid".to_owned())
         .spawn(move || keep(service, store, &inbox, tell))?;
     Ok(Running(fetchers))
+}
+
+/// What is known of a place before anybody is asked, by what was kept in a directory.
+#[must_use]
+pub fn remembered(place: &Place, providers: &[Box<dyn Provider>], store: &Path) -> Service {
+    Service::new(vec![place.clone()], providers, Store::new(store).load())
 }
 
 /// When what is told was found, and since when it holds.

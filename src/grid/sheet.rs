@@ -3,8 +3,8 @@
 use super::choose::Link;
 use super::forecast::Origin as By;
 use super::provider::{Answer, Origin};
-use super::series::{Nature, Point, Scope, Signal, after, before};
-use super::zone::Zone;
+use super::series::{Nature, Point, Scope, Signal, before};
+use super::zone::{Outlook, Zone};
 use crate::units::GramsPerKwh;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct Sheet {
     pub coarse: bool,
     /// Who says what will be: `provider`, or `seasonal` (as the days before).
     pub forecast_by: String,
+    /// Which provider told what will be, or the days before that it is made of; not always `provider`.
+    #[serde(default)]
+    pub forecast_provider: String,
     /// What was, oldest first.
     pub history: Vec<Line>,
     /// What will be, next first.
@@ -83,6 +86,7 @@ impl Sheet {
     pub fn of(name: &str, zone: &Zone, signal: Signal, now: Timestamp) -> Option<Self> {
         let choice = zone.in_force(signal)?;
         let Link {
+            forecaster,
             series,
             lag,
             coarse,
@@ -92,19 +96,22 @@ impl Sheet {
         let past = series
             .past()
             .filter(|point| point.until > recent || point.from == choice.point.from);
-        let (by, ahead) = match zone.outlook(now).filter(|_| signal == Signal::Average) {
-            Some(outlook) => {
-                let hours = (0..).zip(&outlook.forecast.hours);
-                let start = outlook.forecast.start;
-                let point = |(hour, grams): (u32, &Option<GramsPerKwh>)| {
-                    let from = after(start, HOUR * hour);
-                    grams.map(|grams| {
-                        Line::from(&Point::lasting(from, HOUR, grams.0, Nature::Forecast))
-                    })
-                };
-                (outlook.forecast.origin, hours.filter_map(point).collect())
+        let (by, whose, ahead) = match zone.outlook(now).filter(|_| signal == Signal::Average) {
+            Some(Outlook { provider, forecast }) => {
+                let hours = forecast.known().map(|(from, grams, is_seasonal)| {
+                    let nature = if is_seasonal {
+                        Nature::Seasonal
+                    } else {
+                        Nature::Forecast
+                    };
+                    Line::from(&Point::lasting(from, HOUR, grams.0, nature))
+                });
+                (forecast.origin, provider, hours.collect())
             }
-            None => (By::Provider, series.ahead().map(Line::from).collect()),
+            None => {
+                let ahead = series.ahead().map(Line::from).collect();
+                (By::Provider, forecaster.to_owned(), ahead)
+            }
         };
         Some(Self {
             zone: name.to_owned(),
@@ -116,6 +123,7 @@ impl Sheet {
             lag_seconds: lag.as_secs(),
             coarse,
             forecast_by: by.label().to_owned(),
+            forecast_provider: whose,
             history: past.map(Line::from).collect(),
             forecast: ahead,
         })
@@ -124,16 +132,33 @@ impl Sheet {
     /// What it says, for who asked a relay.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let all = self.history.iter().chain(&self.forecast);
+        // Hours that do not say so themselves, of a relay that says it of all at once.
+        let is_guess = |line: &Line| line.nature == Nature::Seasonal;
+        let all_guessed =
+            self.forecast_by == By::Seasonal.label() && !self.forecast.iter().any(is_guess);
+        let ahead = self.forecast.iter().map(|line| Line {
+            nature: if all_guessed {
+                Nature::Seasonal
+            } else {
+                line.nature
+            },
+            ..*line
+        });
+        let all = self.history.iter().copied().chain(ahead);
+        let other = &self.forecast_provider;
+        let is_other = !other.is_empty() && *other != self.provider;
         Answer {
             scope: self.scope,
-            points: all.map(Point::from).collect(),
+            points: all.map(|line| Point::from(&line)).collect(),
             of: Some(Origin {
                 provider: self.provider.clone(),
                 lag: Duration::from_secs(self.lag_seconds),
                 coarse: self.coarse,
-                seasonal: self.forecast_by == By::Seasonal.label(),
+                forecaster: is_other.then(|| other.clone()),
             }),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

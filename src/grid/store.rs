@@ -13,7 +13,7 @@ use tracing::warn;
 const LARGEST: u64 = 64 << 20;
 
 /// The format that this program writes; another one is not read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The file. It is replaced by a rename, so that a reader finds the old one or the new one, whole.
 #[derive(Debug)]

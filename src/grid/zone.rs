@@ -99,6 +99,12 @@ impl Zone {
             // A relay that has turned to another provider: the values of the two are never mixed.
             *series = Series::default();
         }
+        let by =
+            |of: &Option<super::provider::Origin>| of.as_ref().and_then(|of| of.forecaster.clone());
+        if by(&series.of) != by(&answer.of) {
+            // What another one said of the hours ahead must not go by the name of this one.
+            series.expect_nothing();
+        }
         series.of.clone_from(&answer.of);
         let refused = series.take(answer.scope, &answer.points, now);
         // What is kept with it must know what it changes.
@@ -112,7 +118,8 @@ impl Zone {
     pub fn chosen(&self, signal: Signal) -> Option<Link<'_>> {
         let choice = self.in_force.get(&signal)?;
         let links = self.links(signal).into_iter();
-        let mut links = links.filter(|link| link.provider == choice.provider);
+        let is_by = |link: &Link<'_>| [link.provider, link.forecaster].contains(&&*choice.provider);
+        let mut links = links.filter(is_by);
         let first = links.next()?;
         // Of two with one name it is the one with this value.
         let mut all = std::iter::once(first).chain(links);
@@ -133,8 +140,10 @@ impl Zone {
         let links = of_signal.filter_map(|(source, key)| {
             let series = self.told.series.get(key)?;
             let of = series.of.as_ref();
+            let provider = of.map_or(&source.provider, |of| &of.provider);
             Some(Link {
-                provider: of.map_or(&source.provider, |of| &of.provider),
+                provider,
+                forecaster: of.and_then(|of| of.forecaster.as_ref()).unwrap_or(provider),
                 series,
                 lag: of.map_or(source.manners.lag, |of| of.lag),
                 coarse: of.map_or(source.manners.coarse, |of| of.coarse),
@@ -186,13 +195,9 @@ impl Zone {
             .iter()
             .filter(|link| !link.coarse && (scope.is_none() || link.series.scope == scope))
             .filter_map(|link| {
-                let mut forecast = forecast::ahead(link.series, now)?;
-                if link.series.of.as_ref().is_some_and(|of| of.seasonal) {
-                    forecast.origin = Origin::Seasonal;
-                }
                 Some(Outlook {
-                    provider: link.provider.to_owned(),
-                    forecast,
+                    provider: link.forecaster.to_owned(),
+                    forecast: forecast::ahead(link.series, now)?,
                 })
             })
             .collect();
@@ -296,7 +301,7 @@ mod tests {
                 provider: provider.to_owned(),
                 lag: HOUR,
                 coarse: false,
-                seasonal: false,
+                forecaster: None,
             }),
             ..answer(from, grams, Nature::Measured)
         }

@@ -36,6 +36,11 @@ impl Saved {
         &self.part
     }
 
+    /// Up to when its energy is booked.
+    pub(crate) fn at(&self) -> Moment {
+        self.last.at()
+    }
+
     /// The account as it goes on: silent until its part is read again.
     pub(super) fn account(self, now: Moment) -> Account {
         let at = self.last.at();

@@ -44,12 +44,12 @@ pub struct Plan {
 
 /// The thread. Dropping it ends it after the look that it is in.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Lookout {
     stop: Arc<AtomicBool>,
     thread: Thread,
 }
 
-impl Watch {
+impl Lookout {
     /// Starts to look. `deliver` takes a census, and says whether anybody wants more; `devices` shows what the
     /// engine knows of them.
     ///
@@ -96,7 +96,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Lookout {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.unpark();

@@ -219,6 +219,19 @@ fn providers_need_a_zone_and_right_keys() {
             "token",
         ),
         ("grid: {zone: DE, max_age: 3d}", "0s to 48h"),
+        (
+            "grid: {zones: [DE, FR], providers: [{type: entsoe, token_file: /t, eic: 10YDOM-1001A082L}]}",
+            "leave eic out",
+        ),
+        (
+            "grid: {zone_map: {map: {a: DE, b: FR}}, providers: [{type: file, path: /a, unit: g/kWh, \
+             factors: direct}]}",
+            "zones: [DE]",
+        ),
+        (
+            "grid: {zone: DE, providers: [{type: static}, {type: energy-charts}]}",
+            "write {type: static} last",
+        ),
     ] {
         fs::write(site.config(), text).unwrap();
         let output = run(["check-config", &site.config().display().to_string()]);
@@ -226,6 +239,38 @@ fn providers_need_a_zone_and_right_keys() {
         assert_eq!(output.status.code(), Some(2), "{text}: {error}");
         assert!(error.contains(told), "{text}: {error}");
     }
+}
+
+#[test]
+fn a_relay_takes_no_zones_values_for_anothers() {
+    let site =
+        Site::new("{type: json, url: 'http://x', pointer: /a, unit: g/kWh, factors: direct}");
+    let ask = |zones: &[&str], entries: &str| {
+        let config = fs::read_to_string(site.config()).unwrap();
+        fs::write(site.config(), config.replace("factors: direct}", entries)).unwrap();
+        let mut arguments = site.arguments();
+        arguments.extend(
+            ["grid", "--once"]
+                .iter()
+                .chain(zones)
+                .map(|word| (*word).to_owned()),
+        );
+        let output = run(arguments);
+        let [out, error] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out + &error)
+    };
+    let (code, told) = ask(&["DE", "FR"], "factors: direct}");
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("write {zone} into url"), "{told}");
+    // It is asked about its zone, and fails, and not about the other.
+    let (code, told) = ask(
+        &["DE", "FR"],
+        "factors: direct, zones: [FR]}, {type: static}",
+    );
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("json                 FR"), "{told}");
+    assert!(!told.contains("json                 DE"), "{told}");
 }
 
 /// A relay that asks the replica of Electricity Maps about two zones.

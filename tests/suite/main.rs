@@ -12,6 +12,7 @@ mod golden;
 mod intensity;
 mod ipmi;
 mod doors;
+mod downtime;
 mod machine;
 mod moving;
 mod nvml;

@@ -524,6 +524,7 @@ fn a_login_is_renewed_when_it_ends_and_when_it_is_refused() {
     let folder = TempDir::new().unwrap();
     let credentials = folder.path().join("credentials");
     fs::write(&credentials, "username: me\npassword: hunter2-and-more\n").unwrap();
+    let asked = replica.clone();
     let login = Login {
         base: replica.url(),
         credentials: credentials.clone(),
@@ -539,11 +540,23 @@ fn a_login_is_renewed_when_it_ends_and_when_it_is_refused() {
         assert_eq!(grams(ask(minutes)), 412.5);
         assert_eq!(made(), logins, "after {minutes} minutes");
     }
-    // The service has forgotten the session: one refusal, and the next request has a new one.
+    // The service has forgotten the session: there is a new one at once, and it is kept.
     revoked.store(3, Ordering::Relaxed);
-    assert_eq!(ask(55).unwrap_err().reason, "denied");
+    assert_eq!(grams(ask(55)), 412.5);
     assert_eq!(grams(ask(56)), 412.5);
     assert_eq!(made(), 4);
+    // A new one that is refused too is not followed by ever more: who asks waits.
+    revoked.store(99, Ordering::Relaxed);
+    let before = asked.asked().len();
+    assert_eq!(ask(57).unwrap_err().reason, "denied");
+    assert_eq!(
+        (made(), asked.asked().len() - before),
+        (5, 3),
+        "old, login, new"
+    );
+    assert_eq!(ask(58).unwrap_err().reason, "denied");
+    assert_eq!((made(), asked.asked().len() - before), (6, 5), "login, new");
+    revoked.store(3, Ordering::Relaxed);
     // A session that its answer quotes is not shown.
     logins.store(8, Ordering::Relaxed);
     let failure = ask(100).unwrap_err();

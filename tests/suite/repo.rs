@@ -102,6 +102,22 @@ fn every_family_of_a_page_is_in_the_readme() {
 }
 
 #[test]
+fn every_provider_is_in_the_readme() {
+    let readme = read("README.md");
+    let reference = gramwatt(&["config-reference"]);
+    let keys = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `grid.providers["));
+    let keys = keys.filter_map(|rest| rest.split_once(']'));
+    let types = keys.filter(|(_, rest)| rest.starts_with("` |"));
+    let types: Vec<&str> = types.map(|(kind, _)| kind).collect();
+    assert!(types.len() > 10, "{types:?}");
+    for kind in types {
+        assert!(readme.contains(&format!("\n| `{kind}` | ")), "{kind}");
+    }
+}
+
+#[test]
 fn the_readme_has_a_configuration_that_is_right() {
     let readme = read("README.md");
     let (_, rest) = readme.split_once("```yaml\n# gramwatt.yaml\n").unwrap();

@@ -80,7 +80,7 @@ fn echo(how: Echo, head: &str) -> Page {
             ok(
                 json!({"zone": "DE", "signal": "average", "scope": "lifecycle", "provider": secret,
                       "tier": secret, "current": line, "lag_seconds": 10, "coarse": false,
-                      "forecast_by": secret, "history": [line], "forecast": []}),
+                      "forecast_by": secret, "forecast_provider": secret, "history": [line], "forecast": []}),
             )
         }
         Echo::Broken => page("200 OK\r\nETag: x", format!("{{\"token\": {secret}")),
@@ -111,9 +111,9 @@ impl Site {
             {"type": "entsoe", "token_file": token("entsoe"), "base_url": url},
             {"type": "eia", "token_file": token("eia"), "base_url": url},
             {"type": "open-electricity", "token_file": token("oe"), "base_url": url},
-            {"type": "json", "url": format!("{url}/now?api_key={MARK}-in-the-url"), "pointer": "/value",
+            {"type": "json", "url": format!("{url}/now?zone={{zone}}&api_key={MARK}-in-the-url"), "pointer": "/value",
              "time_pointer": "/time", "unit": "g/kWh", "factors": "direct", "token_file": token("json")},
-            {"type": "prometheus", "url": url, "query": "a", "unit": "g/kWh", "factors": "direct",
+            {"type": "prometheus", "url": url, "query": "a{z=\"{zone}\"}", "unit": "g/kWh", "factors": "direct",
              "token_file": token("prometheus")},
             {"type": "relay", "url": url, "token_file": token("relay")},
         ]);

@@ -331,6 +331,7 @@ fn ask(relay: &Desk, now: Moment) -> News {
     let answer = match sheet.map(|sheet| serde_json::to_vec(&sheet).unwrap()) {
         Some(body) => {
             let read = entry
+                .entry
                 .open()
                 .unwrap()
                 .read(What::Latest, "DE", &body, now.wall);

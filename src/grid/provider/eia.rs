@@ -27,7 +27,7 @@ pub struct Config {
     #[serde(default = "base")]
     pub base_url: String,
     /// Its code of the balancing authority (such as `CISO`) or region (`CAL`, `US48`), where it is not the
-    /// end of the zone's name.
+    /// end of the zone's name; where there are several zones, with `zones`.
     #[serde(default)]
     pub respondent: Option<Respondent>,
 }
@@ -126,6 +126,13 @@ impl Provider for Eia {
 
     fn secret(&self) -> Option<&PathBuf> {
         Some(&self.0.token_file)
+    }
+
+    fn tie(&self) -> Option<&'static str> {
+        self.0
+            .respondent
+            .is_some()
+            .then_some("leave respondent out where it is the end of the zone's name")
     }
 
     fn requests(&self, zone: &str, now: Timestamp) -> Result<Vec<Request>, String> {

@@ -28,7 +28,7 @@ pub struct Config {
     /// Where the API is.
     #[serde(default = "base")]
     pub base_url: String,
-    /// Its code of the area, where it is not known from the zone.
+    /// Its code of the area, where it is not known from the zone; where there are several, with `zones`.
     #[serde(default)]
     pub eic: Option<areas::Eic>,
 }
@@ -84,6 +84,13 @@ impl Provider for Entsoe {
 
     fn secret(&self) -> Option<&PathBuf> {
         Some(&self.0.token_file)
+    }
+
+    fn tie(&self) -> Option<&'static str> {
+        self.0
+            .eic
+            .is_some()
+            .then_some("leave eic out where the area is known from the zone")
     }
 
     fn requests(&self, zone: &str, now: Timestamp) -> Result<Vec<Request>, String> {

@@ -23,8 +23,8 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The file, absolute; `{zone}` in it is replaced by the zone. Without it the values are taken for
-    /// those of whatever zone is asked for.
+    /// The file, absolute; `{zone}` in it is replaced by the zone, and is needed where there are several
+    /// (or `zones`).
     pub path: PathBuf,
     /// What `intensity` is in. A column `grams_per_kwh` needs `g/kWh`.
     pub unit: Unit,
@@ -69,6 +69,11 @@ impl Provider for File {
             lag: self.0.step.duration(),
             coarse: false,
         }
+    }
+
+    fn tie(&self) -> Option<&'static str> {
+        let is_tied = !self.0.path.to_string_lossy().contains("{zone}");
+        is_tied.then_some("write {zone} into path, where the name of the zone stands")
     }
 
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {

@@ -18,8 +18,8 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What to ask; `{zone}` in it is replaced by the zone. Without it the value is taken for that of
-    /// whatever zone is asked for.
+    /// What to ask; `{zone}` in it is replaced by the zone, and is needed where there are several
+    /// (or `zones`).
     pub url: Url,
     /// Further headers, none of them secret.
     #[serde(default)]
@@ -153,6 +153,11 @@ impl Provider for Json {
 
     fn secret(&self) -> Option<&PathBuf> {
         self.0.token_file.as_ref()
+    }
+
+    fn tie(&self) -> Option<&'static str> {
+        let is_tied = !self.0.url.as_str().contains("{zone}");
+        is_tied.then_some("write {zone} into url, where the name of the zone stands")
     }
 
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {

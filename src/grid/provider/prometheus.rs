@@ -21,7 +21,8 @@ mod tests;
 pub struct Config {
     /// The server, with its prefix where it has one.
     pub url: Url,
-    /// The query: a scalar, or a vector of exactly one sample. `{zone}` in it is replaced by the zone.
+    /// The query: a scalar, or a vector of exactly one sample. `{zone}` in it is replaced by the zone,
+    /// and is needed where there are several (or `zones`).
     pub query: String,
     /// A file with a token, where one is needed; sent as `Authorization: Bearer`.
     #[serde(default)]
@@ -74,6 +75,11 @@ impl Provider for Prometheus {
 
     fn secret(&self) -> Option<&PathBuf> {
         self.0.token_file.as_ref()
+    }
+
+    fn tie(&self) -> Option<&'static str> {
+        let is_tied = !self.0.query.contains("{zone}");
+        is_tied.then_some("write {zone} into query, where the name of the zone stands")
     }
 
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {

@@ -204,3 +204,110 @@ fn entries_of_one_type_are_one_provider_to_the_page() {
     assert_eq!((health.requests, health.up), (2, false));
     assert!(health.failures.contains(&("denied", 1)));
 }
+
+#[test]
+fn a_time_when_nobody_looked_goes_through_all_tiers() {
+    let mut service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    let forecasts = [("17:00", 250.0), ("18:00", 240.0)];
+    let mut told = news(0, &[("12:00", 300.0, Nature::Measured)]);
+    let forecast = forecasts.map(|(from, grams)| (from, grams, Nature::Forecast));
+    let Ok(Some(more)) = news(0, &forecast).answer else {
+        panic!()
+    };
+    if let Ok(Some(answer)) = &mut told.answer {
+        answer.points.extend(more.points);
+    }
+    service.hear(&told, at("12:05"));
+    let told: Vec<String> = service
+        .meanwhile(0, at("13:30"), at("23:00"))
+        .iter()
+        .map(|one| {
+            let (grid, since) = (one.grid.as_ref().unwrap(), one.since.unwrap());
+            let since = since.strftime("%H:%M");
+            format!(
+                "{since} {} {} {}",
+                grid.tier, grid.provider, grid.intensity.0
+            )
+        })
+        .collect();
+    let average = place().bundled.intensity.0;
+    assert_eq!(
+        told,
+        [
+            "13:30 live electricity-maps 300",
+            "14:00 cached electricity-maps 300",
+            &format!("15:00 static bundled {average}"),
+            "17:00 forecast electricity-maps 250",
+            "18:00 forecast electricity-maps 240",
+            &format!("19:00 static bundled {average}"),
+        ]
+    );
+    assert!(service.meanwhile(0, at("13:30"), at("13:30")).is_empty());
+    assert!(service.meanwhile(7, at("13:30"), at("14:30")).is_empty());
+}
+
+#[test]
+fn a_long_time_of_fine_forecasts_is_told_in_as_many_steps_as_are_kept() {
+    let mut service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    let minutes = |minutes: u64| after(at("12:00"), Duration::from_secs(60 * minutes));
+    let five = Duration::from_secs(300);
+    let points = (0..48 * 12).map(|step| {
+        let grams = f64::from(u32::try_from(step).unwrap());
+        Point::lasting(minutes(step * 5), five, grams, Nature::Forecast)
+    });
+    let answer = Answer {
+        scope: Scope::Lifecycle,
+        points: points.collect(),
+        of: None,
+    };
+    let told = News {
+        answer: Ok(Some(answer)),
+        ..news(0, &[])
+    };
+    service.hear(&told, at("12:00"));
+    let told = service.meanwhile(0, at("12:00"), minutes(60 * 60));
+    assert!((30..=42).contains(&told.len()), "{}", told.len());
+    assert_eq!(told.last().unwrap().grid.as_ref().unwrap().tier, "static");
+}
+
+#[test]
+fn a_mean_of_a_year_or_a_month_tells_which_and_a_moment_does_not() {
+    let entries = "[{type: ember, token_file: /t}, {type: energy-charts}]";
+    let entries: Vec<Entry> = serde_yaml::from_str(entries).unwrap();
+    let providers: Vec<_> = entries.iter().map(|entry| entry.open().unwrap()).collect();
+    let grid = |from: &str, until: &str, provider: usize| {
+        let mut service = Service::new(vec![place()], &providers, BTreeMap::new());
+        let midnight = |day: &str| format!("{day}T00:00:00Z").parse().unwrap();
+        let point = Point {
+            from: midnight(from),
+            until: midnight(until),
+            intensity: GramsPerKwh(333.0),
+            nature: Nature::Measured,
+        };
+        let answer = Answer {
+            scope: Scope::Lifecycle,
+            points: vec![point],
+            of: None,
+        };
+        let told = News {
+            answer: Ok(Some(answer)),
+            ..news(provider, &[])
+        };
+        service.hear(&told, at("12:00"));
+        let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+        let grid = conditions.grid.unwrap();
+        (grid.tier, grid.vintage.clone(), grid.source.clone())
+    };
+    let of = |vintage: &str| {
+        (
+            "static",
+            vintage.to_owned(),
+            format!("ember, for {vintage}"),
+        )
+    };
+    assert_eq!(grid("2025-01-01", "2026-01-01", 0), of("2025"));
+    assert_eq!(grid("2024-01-01", "2025-01-01", 0), of("2024"));
+    assert_eq!(grid("2025-08-01", "2025-09-01", 0), of("2025-08"));
+    assert_eq!(grid("2025-12-01", "2026-01-01", 0), of("2025-12"));
+    assert_eq!(grid("2026-01-05", "2026-01-06", 1).1, "");
+}
