@@ -86,7 +86,11 @@ pub fn choose(
         .iter()
         .filter_map(|link| observed(link, max_age, now))
         .collect();
-    let is_newer = |choice: &&Choice| newest.is_none_or(|newest| choice.point.from >= newest);
+    // What is for this very moment is for no earlier one, however long ago it began.
+    let is_newer = |choice: &&Choice| {
+        let is_later = newest.is_none_or(|newest| choice.point.from >= newest);
+        is_later || choice.point.covers(now)
+    };
     let best = |tier| {
         observed
             .iter()
@@ -245,6 +249,21 @@ mod tests {
         assert_eq!(told(second.clone()), "cached fresh 300 16:00");
         let third = choose(&chain, HOUR, newest(&second), at("15:00"));
         assert_eq!(told(third), "live slow 100 16:00");
+    }
+
+    #[test]
+    fn a_value_for_now_is_of_no_earlier_time_however_long_it_is_for() {
+        let hourly = series(&[("12:00", 300.0, Nature::Measured)]);
+        let mut quarters = Series::default();
+        let quarter = Point::lasting(at("12:30"), HOUR / 4, 100.0, Nature::Measured);
+        quarters.take(Scope::Direct, &[quarter], at("12:31"));
+        let second = [link("quarters", &quarters)];
+        let first = choose(&second, 2 * HOUR, None, at("12:31"));
+        assert_eq!(told(first.clone()), "live quarters 100 13:45");
+        // The first answers later, or again: it is in force, or it would never be while the other one is well.
+        let chain = [link("hourly", &hourly), link("quarters", &quarters)];
+        let both = choose(&chain, 2 * HOUR, newest(&first), at("12:32"));
+        assert_eq!(told(both), "live hourly 300 14:00");
     }
 
     #[test]
