@@ -125,6 +125,10 @@ impl Provider for ElectricityMaps {
             let (Some(grams), Some(from)) = (value.intensity, value.datetime.as_deref()) else {
                 continue;
             };
+            if value.method.as_deref() == Some(SANDBOX) {
+                let why = "the token is a sandbox's, whose values are made up: give one of a real account";
+                return Err(Garbage::Refused(why.to_owned()));
+            }
             if value.factors.is_some_and(|counted| counted != factors) {
                 return Err(Garbage::Form("its emissionFactorType is not the one asked for".into()));
             }
@@ -153,6 +157,9 @@ impl Provider for ElectricityMaps {
     }
 }
 
+/// The `estimationMethod` of what is answered to a token for trying the API out.
+const SANDBOX: &str = "SANDBOX_MODE_DATA";
+
 /// Any of the three answers.
 #[derive(Deserialize)]
 struct Told {
@@ -172,6 +179,8 @@ struct Value {
     datetime: Option<String>,
     #[serde(rename = "isEstimated")]
     is_estimated: Option<bool>,
+    #[serde(rename = "estimationMethod")]
+    method: Option<String>,
     #[serde(rename = "emissionFactorType")]
     factors: Option<Scope>,
     #[serde(rename = "temporalGranularity")]
@@ -222,6 +231,9 @@ mod tests {
         assert_eq!(told(What::Latest, &none), Err(Garbage::Empty));
         let direct = body.replace("lifecycle", "direct");
         assert!(told(What::Latest, &direct).is_err());
+        let sandbox = body.replace("TIME_SLICER_AVERAGE", "SANDBOX_MODE_DATA");
+        let error = told(What::Latest, &sandbox).unwrap_err().to_string();
+        assert!(error.contains("made up") && error.contains("real account"), "{error}");
         let other = body.replace("\"AT\"", "\"DE\"");
         assert!(told(What::Latest, &other).unwrap_err().to_string().contains("DE"));
     }
