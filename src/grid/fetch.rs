@@ -177,7 +177,8 @@ impl Asker {
         };
         let read = self.provider.read(request.what, zone, &body, now);
         // What could not be understood is sent again when it is asked for again.
-        match mark.filter(|mark| read.is_ok() && mark.len() <= MARK) {
+        let is_kept = read.is_ok() && self.provider.is_dated();
+        match mark.filter(|mark| is_kept && mark.len() <= MARK) {
             Some(mark) => self.marks.insert(place, (request.url.clone(), mark)),
             None => self.marks.remove(&place),
         };

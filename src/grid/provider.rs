@@ -168,6 +168,11 @@ pub trait Provider: Send {
     fn secret(&self) -> Option<&PathBuf> {
         None
     }
+    /// Whether its answers say what moment they are for. Of others the same answer again says something new:
+    /// that it still holds.
+    fn is_dated(&self) -> bool {
+        true
+    }
     /// What to ask for a zone.
     ///
     /// # Errors

@@ -155,6 +155,10 @@ impl Provider for Json {
         self.0.token_file.as_ref()
     }
 
+    fn is_dated(&self) -> bool {
+        self.0.time_pointer.is_some()
+    }
+
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {
         let url = self.0.url.of_zone(zone);
         let request = Request::open(What::Latest, url, self.0.step.every());
