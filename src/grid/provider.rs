@@ -173,6 +173,10 @@ pub trait Provider: Send {
     fn is_dated(&self) -> bool {
         true
     }
+    /// Whether an answer is all that it has to tell from its first value on: what it leaves out is taken back.
+    fn is_whole(&self) -> bool {
+        false
+    }
     /// What to ask for a zone.
     ///
     /// # Errors

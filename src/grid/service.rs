@@ -73,6 +73,7 @@ impl Service {
                 provider: provider.name().to_owned(),
                 signal: provider.signal(),
                 manners: provider.manners(),
+                is_whole: provider.is_whole(),
             })
             .collect();
         let zones = places.iter().map(|place| {

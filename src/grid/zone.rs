@@ -18,6 +18,8 @@ pub struct Source {
     pub signal: Signal,
     /// What it can know.
     pub manners: Manners,
+    /// Whether an answer is all that it has to tell from its first value on.
+    pub is_whole: bool,
 }
 
 /// A zone and its books.
@@ -100,6 +102,11 @@ impl Zone {
             *series = Series::default();
         }
         series.of.clone_from(&answer.of);
+        if self.chain.get(place).is_some_and(|source| source.is_whole)
+            && let Some(first) = answer.points.iter().map(|point| point.from).min()
+        {
+            series.retract(first);
+        }
         let refused = series.take(answer.scope, &answer.points, now);
         // What is kept with it must know what it changes.
         self.choose(Signal::Average, now);
@@ -219,6 +226,7 @@ mod tests {
                 lag: HOUR,
                 coarse: false,
             },
+            is_whole: false,
         }
     }
 
@@ -253,6 +261,21 @@ mod tests {
             (average.intensity().0, marginal.intensity().0),
             (300.0, 800.0)
         );
+    }
+
+    #[test]
+    fn a_row_that_is_taken_out_of_a_file_is_taken_back() {
+        let mut chain = vec![source("file", Signal::Average)];
+        chain[0].is_whole = true;
+        let mut zone = Zone::new(chain, 2 * HOUR, Told::default());
+        let hours = [8, 10].map(|hour| noon() - jiff::SignedDuration::from_hours(12 - hour));
+        zone.hear(0, &answer(hours[0], &[250.0; 4], Nature::Measured), noon());
+        // 11:00 was wrong, and so is nothing that was told of earlier hours.
+        zone.hear(0, &answer(hours[1], &[300.0], Nature::Measured), noon());
+        let choice = zone.choose(Signal::Average, noon()).unwrap();
+        assert_eq!((choice.intensity().0, choice.point.from), (300.0, hours[1]));
+        let link = zone.chosen(Signal::Average).unwrap();
+        assert_eq!(link.series.past().count(), 3);
     }
 
     #[test]
