@@ -13,7 +13,7 @@ use crate::clock;
 use crate::http::{Client, Settings, Trust};
 use crate::snapshot::{Grid, ProviderHealth, Trouble};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +57,29 @@ pub struct Service {
     places: Vec<Place>,
     zones: Vec<Zone>,
     health: Vec<Health>,
+    spared: BTreeSet<(usize, usize)>,
+}
+
+/// Which provider need not know which zone, as their places in the lists: one that knows others of these
+/// zones, where another provider of its signal knows this one.
+pub(crate) fn spared(
+    providers: &[Box<dyn Provider>],
+    zones: &[String],
+) -> BTreeSet<(usize, usize)> {
+    let knows = |of: &dyn Provider, zone: &str| of.requests(zone, Timestamp::UNIX_EPOCH).is_ok();
+    let mut spared = BTreeSet::new();
+    for (place, of) in providers.iter().enumerate() {
+        let is_of_use = zones.iter().any(|zone| knows(&**of, zone));
+        for (number, zone) in zones.iter().enumerate().filter(|_| is_of_use) {
+            let mut others = providers
+                .iter()
+                .filter(|other| other.signal() == of.signal());
+            if !knows(&**of, zone) && others.any(|other| knows(&**other, zone)) {
+                spared.insert((place, number));
+            }
+        }
+    }
+    spared
 }
 
 impl Service {
@@ -83,9 +106,14 @@ impl Service {
         let health = providers
             .iter()
             .map(|provider| Health::new(provider.name()));
+        let names: Vec<String> = places
+            .iter()
+            .map(|place| place.bundled.zone.clone())
+            .collect();
         Self {
             zones: zones.collect(),
             health: health.collect(),
+            spared: spared(providers, &names),
             places,
         }
     }
@@ -98,6 +126,12 @@ impl Service {
         ) else {
             return;
         };
+        if let Err(failure) = &news.answer
+            && failure.reason == "config"
+            && self.spared.contains(&(news.provider, news.zone))
+        {
+            return info!(provider = health.name, "not asked: {}", failure.message);
+        }
         let heard = news.answer.as_ref().map(|answer| {
             let answer = answer.as_ref();
             answer.map_or(0, |answer| zone.hear(news.provider, answer, now))

@@ -204,3 +204,38 @@ fn entries_of_one_type_are_one_provider_to_the_page() {
     assert_eq!((health.requests, health.up), (2, false));
     assert!(health.failures.contains(&("denied", 1)));
 }
+
+#[test]
+fn a_provider_need_not_know_every_zone_of_a_relay_if_another_one_does() {
+    let entries = "[{type: rte-eco2mix}, {type: energy-charts}]";
+    let entries: Vec<Entry> = serde_yaml::from_str(entries).unwrap();
+    let providers: Vec<_> = entries.iter().map(|entry| entry.open().unwrap()).collect();
+    let unknown = |provider, zone| {
+        let failed = failed(provider);
+        let failure = failed.answer.unwrap_err();
+        News {
+            zone,
+            answer: Err(Failure {
+                reason: "config",
+                ..failure
+            }),
+            ..failed
+        }
+    };
+    let up = |zones: &[&str], unknown: News| {
+        let places = zones.iter().map(|zone| Place {
+            bundled: crate::grid::of_zone(&data::zone(zone).unwrap()),
+            max_age: 2 * HOUR,
+        });
+        let mut service = Service::new(places.collect(), &providers, BTreeMap::new());
+        let well = news(unknown.provider, &[("12:00", 300.0, Nature::Measured)]);
+        service.hear(&unknown, at("12:00"));
+        service.hear(&News { number: 7, ..well }, at("12:00"));
+        let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+        conditions.providers[unknown.provider].up
+    };
+    assert!(up(&["FR", "DE"], unknown(0, 1)));
+    // Where it knows none of them, or nobody knows this one, something is to be mended.
+    assert!(!up(&["DE"], unknown(0, 0)));
+    assert!(!up(&["FR", "US-CAL-CISO"], unknown(0, 1)));
+}
