@@ -16,6 +16,7 @@ use std::time::Duration;
 pub mod mix;
 pub mod own;
 pub mod read;
+mod terms;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,6 +174,11 @@ pub trait Provider: Send {
     fn is_dated(&self) -> bool {
         true
     }
+    /// A mark of what its configuration makes its values, such as a region or a unit: what was told under
+    /// another one is none of its values.
+    fn terms(&self) -> &str {
+        ""
+    }
     /// Whether an answer is all that it has to tell from its first value on: what it leaves out is taken back.
     fn is_whole(&self) -> bool {
         false
@@ -208,7 +214,7 @@ macro_rules! providers {
             /// Where its values contradict one another.
             pub fn open(&self) -> Result<Box<dyn Provider>, String> {
                 match self {
-                    $(Self::$variant(config) => Ok(Box::new($name::open(config)?)),)+
+                    $(Self::$variant(config) => Ok(Box::new(terms::Agreed::new($name::open(config)?, self))),)+
                 }
             }
         }

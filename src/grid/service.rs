@@ -97,6 +97,7 @@ impl Service {
                 signal: provider.signal(),
                 manners: provider.manners(),
                 is_whole: provider.is_whole(),
+                terms: provider.terms().to_owned(),
             })
             .collect();
         let zones = places.iter().map(|place| {

@@ -20,6 +20,8 @@ pub struct Source {
     pub manners: Manners,
     /// Whether an answer is all that it has to tell from its first value on.
     pub is_whole: bool,
+    /// The mark of what its configuration makes its values.
+    pub terms: String,
 }
 
 /// A zone and its books.
@@ -51,14 +53,18 @@ impl Told {
     }
 }
 
-/// One name for each provider of a chain: two of one type and signal are numbered, and signals are never
-/// mixed.
+/// One name for each provider of a chain: two of one type, signal and terms are numbered, and signals and
+/// terms are never mixed.
 fn keys(chain: &[Source]) -> Vec<String> {
     let mut keys: Vec<String> = Vec::with_capacity(chain.len());
     for source in chain {
         let name = match source.signal {
             Signal::Average => source.provider.clone(),
             Signal::Marginal => format!("{} {}", source.provider, source.signal.label()),
+        };
+        let name = match source.terms.as_str() {
+            "" => name,
+            terms => format!("{name} {terms}"),
         };
         let numbered = (2..).map(|number| format!("{name} {number}"));
         let mut names = std::iter::once(name.clone()).chain(numbered);
@@ -80,9 +86,12 @@ impl Zone {
     /// A zone that these providers are asked about, first the most trusted, with what was kept of it. What
     /// was observed stands in for `max_age`.
     #[must_use]
-    pub fn new(chain: Vec<Source>, max_age: Duration, told: Told) -> Self {
+    pub fn new(chain: Vec<Source>, max_age: Duration, mut told: Told) -> Self {
+        let keys = keys(&chain);
+        // Nobody tells any more of what is under another name: it would be kept for ever.
+        told.series.retain(|key, _| keys.contains(key));
         Self {
-            keys: keys(&chain),
+            keys,
             chain,
             max_age,
             told,
@@ -227,6 +236,7 @@ mod tests {
                 coarse: false,
             },
             is_whole: false,
+            terms: String::new(),
         }
     }
 

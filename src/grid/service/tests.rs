@@ -239,3 +239,39 @@ fn a_provider_need_not_know_every_zone_of_a_relay_if_another_one_does() {
     assert!(!up(&["DE"], unknown(0, 0)));
     assert!(!up(&["FR", "US-CAL-CISO"], unknown(0, 1)));
 }
+
+#[test]
+fn what_was_told_under_other_terms_is_not_kept_as_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = |resolution: &str| {
+        let entry = format!("{{type: ember, token_file: /t, resolution: {resolution}}}");
+        let entry: Entry = serde_yaml::from_str(&entry).unwrap();
+        vec![entry.open().unwrap()]
+    };
+    let mean = |from: &str, days: u32, grams| {
+        let from: Timestamp = from.parse().unwrap();
+        let points = vec![Point::lasting(
+            from,
+            24 * HOUR * days,
+            grams,
+            Nature::Measured,
+        )];
+        let of = None;
+        let scope = Scope::Lifecycle;
+        News {
+            provider: 0,
+            zone: 0,
+            number: 0,
+            answer: Ok(Some(Answer { scope, points, of })),
+        }
+    };
+    let mut service = Service::new(vec![place()], &provider("monthly"), BTreeMap::new());
+    service.hear(&mean("2025-11-01T00:00:00Z", 30, 111.0), at("12:00"));
+    assert_eq!(grid(&mut service, "12:00").2, GramsPerKwh(111.0));
+    let mut store = Store::new(folder.path());
+    store.save(service.told());
+    // The month begins later than the year, and would be its last value for ever.
+    let mut service = Service::new(vec![place()], &provider("yearly"), store.load());
+    service.hear(&mean("2024-01-01T00:00:00Z", 366, 344.0), at("12:00"));
+    assert_eq!(grid(&mut service, "12:00").2, GramsPerKwh(344.0));
+}

@@ -130,6 +130,7 @@ fn what_begins_within_the_minute_is_known_to_begin() {
         signal: provider.signal(),
         manners: provider.manners(),
         is_whole: provider.is_whole(),
+        terms: String::new(),
     }];
     let mut zone = Zone::new(chain, Duration::from_secs(7200), Told::default());
     zone.hear(0, &answer, now);
