@@ -18,6 +18,9 @@ pub const JOBS: [usize; 4] = [1, 4, 8, 24];
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86400);
 
+/// Of a forecast that is asked for once an hour or so, this many hours at the end may not be told yet.
+const AWAITED: usize = 2;
+
 /// Days that a seasonal forecast looks back.
 const DAYS: u32 = 7;
 
@@ -76,18 +79,28 @@ pub fn ahead(series: &Series, now: Timestamp) -> Option<Forecast> {
                 .mode(jiff::RoundMode::Floor),
         )
         .ok()?;
+    let at = |place: usize| after(start, HOUR * u32::try_from(place).unwrap_or(0));
+    let told = |at| {
+        let point = series.forecast(at).or_else(|| series.observed(at));
+        point.map(|point| point.intensity)
+    };
+    let own: Vec<_> = (0..HOURS)
+        .map(|place| Series::mean(at(place), told))
+        .collect();
+    let end = own
+        .iter()
+        .rposition(Option::is_some)
+        .map_or(0, |last| last + 1);
     let mut origin = Origin::Provider;
-    let hours: Vec<Option<GramsPerKwh>> = (0..HOURS)
-        .map(|hour| {
-            let hour = after(start, HOUR * u32::try_from(hour).unwrap_or(0));
-            let told = |at| {
-                let point = series.forecast(at).or_else(|| series.observed(at));
-                point.map(|point| point.intensity)
-            };
-            Series::mean(hour, told).or_else(|| {
-                origin = Origin::Seasonal;
-                seasonal(series, hour)
-            })
+    let hours: Vec<Option<GramsPerKwh>> = own
+        .into_iter()
+        .enumerate()
+        .map(|(place, own)| {
+            let is_awaited = place >= end && end + AWAITED >= HOURS;
+            if own.is_some() || is_awaited {
+                return own;
+            }
+            seasonal(series, at(place)).inspect(|_| origin = Origin::Seasonal)
         })
         .collect();
     let is_told = hours.iter().any(Option::is_some);
@@ -216,12 +229,29 @@ mod tests {
     }
 
     #[test]
+    fn a_forecast_of_two_days_is_one_until_the_next_is_asked_for() {
+        let mut series = Series::default();
+        let past = hours("04T00:00", &[300.0; 36], Nature::Measured);
+        series.take(Scope::Direct, &past, at("05T12:00"));
+        let days = hours("05T12:00", &[200.0; 48], Nature::Forecast);
+        series.take(Scope::Direct, &days, at("05T12:05"));
+        let forecast = ahead(&series, at("05T13:10")).unwrap();
+        assert_eq!(forecast.origin, Origin::Provider);
+        assert_eq!(forecast.hours.iter().flatten().count(), 47);
+        // One of a day is none of two.
+        let forecast = ahead(&series, at("06T13:10")).unwrap();
+        assert_eq!(forecast.origin, Origin::Seasonal);
+        assert_eq!(forecast.hours.iter().flatten().count(), 48);
+    }
+
+    #[test]
     fn hours_that_nobody_can_tell_are_in_no_window() {
         let mut series = Series::default();
         let points = hours("05T12:00", &[300.0, 200.0, 250.0], Nature::Forecast);
         series.take(Scope::Direct, &points, at("05T12:00"));
         let forecast = ahead(&series, at("05T12:00")).unwrap();
         assert_eq!(forecast.hours.iter().flatten().count(), 3);
+        assert_eq!(forecast.origin, Origin::Provider, "nothing was guessed");
         let windows = forecast.windows();
         assert_eq!(windows.len(), 1);
         assert_eq!(windows[0].start, at("05T13:00"));
