@@ -102,7 +102,10 @@ impl Provider for ElectricityMaps {
             ask(What::History, "history", 6 * 3600),
         ];
         if self.0.forecast {
-            all.push(ask(What::Forecast, "forecast", 3600));
+            // Without it there is a day.
+            let mut two_days = ask(What::Forecast, "forecast", 3600);
+            two_days.url.push_str("&horizonHours=48");
+            all.push(two_days);
         }
         Ok(all)
     }
@@ -212,7 +215,8 @@ mod tests {
         for request in &all {
             assert!(request.url.starts_with("https://api.electricitymaps.com/v3/carbon-intensity/"));
             assert!(request.url.contains("zone=US-CAL%20CISO&"), "{}", request.url);
-            assert!(request.url.ends_with("&shouldUseFallbackCallerLookup=false"));
+            assert!(request.url.contains("&shouldUseFallbackCallerLookup=false"));
+            assert_eq!(request.url.ends_with("&horizonHours=48"), request.what == What::Forecast);
             assert_eq!(request.auth, Auth::Header("auth-token", ""));
         }
     }
