@@ -5,6 +5,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::{Batch, Engine};
 use crate::grid::conditions::Conditions;
 use crate::grid::facility::{self, Facts};
+use crate::grid::schedule::Doors;
 use crate::grid::service::{self, Moments, Running, Service};
 use crate::ledger::Method;
 use crate::process;
@@ -92,8 +93,9 @@ async fn measure_and_serve(
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
     let samplers = start(&mut setup, &orders)?;
     let books = store.as_ref().map(|_| config.books_directory());
-    let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
-    let facility = visit(&mut setup, 0, &orders)?;
+    let doors = Doors::default();
+    let grid = ask(&mut setup, 0, books.as_deref(), &doors, &orders)?;
+    let facility = visit(&mut setup, 0, &doors, &orders)?;
     let keeper = Keeper {
         lasting: store
             .is_none()
@@ -103,6 +105,7 @@ async fn measure_and_serve(
         samplers,
         grid,
         facility,
+        doors,
         reloads: 0,
         books,
         store,
@@ -177,6 +180,7 @@ fn ask(
     setup: &mut Setup,
     number: u64,
     books: Option<&Path>,
+    doors: &Doors,
     orders: &SyncSender<Order>,
 ) -> io::Result<Option<Running>> {
     let Some(watch) = setup.watch.take() else {
@@ -192,13 +196,14 @@ fn ask(
         orders.send(Order::Conditions(number, conditions)).ok()?;
         Some(until)
     };
-    service::start(vec![watch.place], watch.providers, books, tell).map(Some)
+    service::start(vec![watch.place], watch.providers, books, doors, tell).map(Some)
 }
 
 /// Starts to ask what holds of the site, where anybody is to be asked.
 fn visit(
     setup: &mut Setup,
     number: u64,
+    doors: &Doors,
     orders: &SyncSender<Order>,
 ) -> io::Result<Option<facility::Running>> {
     let Some(plan) = setup.facility.take() else {
@@ -206,7 +211,7 @@ fn visit(
     };
     let orders = orders.clone();
     let tell = move |facts| orders.send(Order::Facts(number, Box::new(facts))).is_ok();
-    facility::start(plan, tell).map(Some)
+    facility::start(plan, doors, tell).map(Some)
 }
 
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a
@@ -220,6 +225,8 @@ struct Keeper {
     grid: Option<Running>,
     /// Those who ask what holds of the site, where anybody is asked.
     facility: Option<facility::Running>,
+    /// Until when they leave servers alone: a reload does not change that.
+    doors: Doors,
     reloads: u64,
     /// Where the books are kept.
     books: Option<PathBuf>,
@@ -278,13 +285,19 @@ impl Keeper {
     fn reload(&mut self, mut setup: Setup, orders: &SyncSender<Order>) {
         setup.settings.notes.extend(self.lasting.clone());
         let number = self.reloads + 1;
-        let grid = match ask(&mut setup, number, self.books.as_deref(), orders) {
+        let grid = match ask(
+            &mut setup,
+            number,
+            self.books.as_deref(),
+            &self.doors,
+            orders,
+        ) {
             Ok(grid) => grid,
             Err(error) => {
                 return error!("the old configuration goes on: no thread for the new one: {error}");
             }
         };
-        let facility = match visit(&mut setup, number, orders) {
+        let facility = match visit(&mut setup, number, &self.doors, orders) {
             Ok(facility) => facility,
             Err(error) => {
                 return error!("the old configuration goes on: no thread for the new one: {error}");

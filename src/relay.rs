@@ -8,6 +8,7 @@ use crate::grid::almanac::Almanac;
 use crate::grid::conditions::Conditions;
 use crate::grid::fetch::{Asker, Failure};
 use crate::grid::provider::Provider;
+use crate::grid::schedule::Doors;
 use crate::grid::series::Signal;
 use crate::grid::service::{self, Moments, Place, Service};
 use crate::process;
@@ -114,6 +115,7 @@ pub async fn run(
         plan.places,
         plan.providers,
         kept,
+        &Doors::default(),
         move |service, zone, at| desk.tell(service, zone, at),
     )?;
     // The first page is of what was kept: before it there are no zones, as if this were no relay. An error

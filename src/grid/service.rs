@@ -5,6 +5,7 @@ use super::choose::Choice;
 use super::conditions::Conditions;
 use super::fetch::{Asker, Failure, Fetchers, News, REASONS, REFUSED};
 use super::provider::Provider;
+use super::schedule::Doors;
 use super::series::{Signal, after};
 use super::sheet::Sheet;
 use super::store::Store;
@@ -300,6 +301,7 @@ pub fn start(
     places: Vec<Place>,
     providers: Vec<Box<dyn Provider>>,
     store: Option<&Path>,
+    doors: &Doors,
     tell: impl FnMut(&mut Service, Option<usize>, Moments) -> Option<Timestamp> + Send + 'static,
 ) -> io::Result<Running> {
     let store = store.map(Store::new);
@@ -314,7 +316,7 @@ pub fn start(
         .into_iter()
         .map(|provider| asker(provider, &zones));
     let askers: io::Result<Vec<Asker>> = askers.collect();
-    let fetchers = Fetchers::start(askers?, &hand_over(news))?;
+    let fetchers = Fetchers::start(askers?, doors, &hand_over(news))?;
     thread::Builder::new()
         .name("grid".to_owned())
         .spawn(move || keep(service, store, &inbox, tell))?;
