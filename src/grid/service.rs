@@ -357,7 +357,15 @@ fn keep(
     mut tell: impl FnMut(&mut Service, Option<usize>, Moments) -> Option<Timestamp>,
 ) {
     let (mut zone, mut since) = (None, None);
+    let (mut unsaved, mut due) = (false, Duration::ZERO);
     loop {
+        if let Some(store) = store
+            .as_mut()
+            .filter(|_| unsaved && clock::now().awake >= due)
+        {
+            due = store.save(service.told()) + clock::now().awake;
+            unsaved = false;
+        }
         let now = clock::now().wall;
         let Some(until) = tell(&mut service, zone, Moments { now, since }) else {
             return;
@@ -369,12 +377,10 @@ fn keep(
                 service.hear(&news, clock::now().wall);
                 // What is heard holds from when it is heard.
                 (zone, since) = (Some(news.zone), None);
-                let is_told = matches!(news.answer, Ok(Some(_)));
-                if let Some(store) = store.as_mut().filter(|_| is_told) {
-                    store.save(service.told());
-                }
+                unsaved |= matches!(news.answer, Ok(Some(_)));
             }
             Err(RecvTimeoutError::Timeout) => (zone, since) = (None, Some(until)),
+            // What is unsaved is left: after a reload another one keeps the file.
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

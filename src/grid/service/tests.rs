@@ -1,5 +1,5 @@
 use super::super::provider::{Answer, Entry};
-use super::super::series::{Nature, Point, Scope};
+use super::super::series::{Nature, Point, Scope, before};
 use super::*;
 use crate::data;
 use crate::units::GramsPerKwh;
@@ -274,4 +274,48 @@ fn what_was_told_under_other_terms_is_not_kept_as_its_own() {
     let mut service = Service::new(vec![place()], &provider("yearly"), store.load());
     service.hear(&mean("2024-01-01T00:00:00Z", 366, 344.0), at("12:00"));
     assert_eq!(grid(&mut service, "12:00").2, GramsPerKwh(344.0));
+}
+
+#[test]
+fn a_large_file_is_not_written_at_every_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("intensity.json");
+    let service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    let (give, inbox) = sync_channel(QUEUE);
+    let now = clock::now().wall;
+    let step = Duration::from_secs(300);
+    for (count, grams) in [(2300, 300.0), (1, 777.0)] {
+        let points = (0..count).map(|number| {
+            Point::lasting(
+                before(now, step * (number + 1)),
+                step,
+                grams,
+                Nature::Measured,
+            )
+        });
+        let answer = Answer {
+            scope: Scope::Lifecycle,
+            points: points.collect(),
+            of: None,
+        };
+        let answer = Ok(Some(answer));
+        give.send(News {
+            answer,
+            ..failed(0)
+        })
+        .unwrap();
+    }
+    drop(give);
+    let mut kept = Vec::new();
+    let store = Some(Store::new(folder.path()));
+    keep(service, store, &inbox, |_, _, _| {
+        kept.push(std::fs::read_to_string(&file).unwrap_or_default());
+        Some(Timestamp::MAX)
+    });
+    assert!(
+        kept[1].contains("300.0") && kept[1].len() > 256 << 10,
+        "{}",
+        kept[1].len()
+    );
+    assert_eq!(kept[1], kept[2], "the second answer waits");
 }
