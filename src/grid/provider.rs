@@ -213,6 +213,7 @@ macro_rules! providers {
             /// # Errors
             /// Where its values contradict one another.
             pub fn open(&self) -> Result<Box<dyn Provider>, String> {
+                terms::check(self)?;
                 match self {
                     $(Self::$variant(config) => Ok(Box::new(terms::Agreed::new($name::open(config)?, self))),)+
                 }

@@ -72,7 +72,11 @@ pub(super) fn refused(request: &Request, status: u16, reply: &http::Reply) -> Fa
             "denied",
             "check the token, and whether the account has this zone and signal",
         ),
-        404 => ("status", "check the zone, and base_url"),
+        404 => (
+            "status",
+            "it knows nothing of this zone (a relay: of none that it was not started with), or is another \
+             server: check the zone, and base_url or url",
+        ),
         429 => (
             "limit",
             "the provider's limit is reached: fewer zones, or one relay for all nodes",

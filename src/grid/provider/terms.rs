@@ -33,6 +33,27 @@ impl<P> Agreed<P> {
     }
 }
 
+/// Refuses a `base_url` that is no address of a server, which would be noticed at the first request only; a
+/// file of the machine is none. It is not shown: it may hold a password.
+pub(super) fn check(entry: &Entry) -> Result<(), String> {
+    let keys = serde_json::to_value(entry).unwrap_or_default();
+    let Some(url) = keys.get("base_url").and_then(Value::as_str) else {
+        return Ok(());
+    };
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()?.rsplit('@').next());
+    let is_host = host.is_some_and(|host| !host.is_empty());
+    if is_host && !url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Ok(());
+    }
+    Err(
+        "base_url is no address of a server: write https:// or http://, its name, and no space"
+            .to_owned(),
+    )
+}
+
 /// A mark of the terms; empty where there are none. It shows nothing of them: a URL may hold a secret.
 fn terms(entry: &Entry) -> String {
     let Ok(Value::Object(mut keys)) = serde_json::to_value(entry) else {
@@ -92,6 +113,31 @@ mod tests {
     fn of(entry: &str) -> String {
         let entry: Entry = serde_yaml::from_str(entry).unwrap();
         entry.open().unwrap().terms().to_owned()
+    }
+
+    #[test]
+    fn a_base_url_is_a_servers() {
+        let open = |url: &str| {
+            let text = format!("{{type: energy-charts, base_url: '{url}'}}");
+            let entry: Entry = serde_yaml::from_str(&text).unwrap();
+            entry.open().map(drop)
+        };
+        for url in [
+            "api.a.info",
+            "file:///etc",
+            "https://",
+            "http://me:hunter2@/a",
+            "http://a b",
+        ] {
+            let why = open(url).unwrap_err();
+            assert!(
+                why.contains("base_url") && !why.contains("hunter2"),
+                "{url}: {why}"
+            );
+        }
+        for url in ["https://a", "http://me:hunter2@a:1/b/"] {
+            assert_eq!(open(url), Ok(()), "{url}");
+        }
     }
 
     #[test]
