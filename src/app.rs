@@ -5,6 +5,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::{Batch, Engine};
 use crate::grid::conditions::Conditions;
 use crate::grid::facility::{self, Facts};
+use crate::grid::schedule::Doors;
 use crate::grid::service::{self, Moments, Running, Service};
 use crate::ledger::Method;
 use crate::process;
@@ -97,8 +98,9 @@ async fn measure_and_serve(
     let samplers = start(&mut setup, &orders)?;
     let books = store.as_ref().map(|_| config.books_directory());
     let engine = open_books(&setup, store.as_ref(), books.as_deref());
-    let grid = ask(&mut setup, 0, books.as_deref(), &orders)?;
-    let facility = visit(&mut setup, 0, &orders)?;
+    let doors = Doors::default();
+    let grid = ask(&mut setup, 0, books.as_deref(), &doors, &orders)?;
+    let facility = visit(&mut setup, 0, &doors, &orders)?;
     let workloads = observe(&mut setup, 0, &latest, &orders)?;
     let keeper = Keeper {
         lasting: store
@@ -111,6 +113,7 @@ async fn measure_and_serve(
         facility,
         workloads,
         latest: latest.clone(),
+        doors,
         reloads: 0,
         books,
         store,
@@ -205,6 +208,7 @@ fn ask(
     setup: &mut Setup,
     number: u64,
     books: Option<&Path>,
+    doors: &Doors,
     orders: &SyncSender<Order>,
 ) -> io::Result<Option<Running>> {
     let Some(watch) = setup.watch.take() else {
@@ -220,13 +224,14 @@ fn ask(
         orders.send(Order::Conditions(number, conditions)).ok()?;
         Some(until)
     };
-    service::start(vec![watch.place], watch.providers, books, tell).map(Some)
+    service::start(vec![watch.place], watch.providers, books, doors, tell).map(Some)
 }
 
 /// Starts to ask what holds of the site, where anybody is to be asked.
 fn visit(
     setup: &mut Setup,
     number: u64,
+    doors: &Doors,
     orders: &SyncSender<Order>,
 ) -> io::Result<Option<facility::Running>> {
     let Some(plan) = setup.facility.take() else {
@@ -234,7 +239,7 @@ fn visit(
     };
     let orders = orders.clone();
     let tell = move |facts| orders.send(Order::Facts(number, Box::new(facts))).is_ok();
-    facility::start(plan, tell).map(Some)
+    facility::start(plan, doors, tell).map(Some)
 }
 
 /// Starts to look who uses the machine, where anybody can be found.
@@ -266,6 +271,8 @@ struct Keeper {
     /// Who looks who uses the machine, where anybody does.
     workloads: Option<Lookout>,
     latest: watch::Receiver<Arc<Snapshot>>,
+    /// Until when they leave servers alone: a reload does not change that.
+    doors: Doors,
     reloads: u64,
     /// Where the books are kept.
     books: Option<PathBuf>,
@@ -326,13 +333,19 @@ impl Keeper {
     fn reload(&mut self, mut setup: Setup, orders: &SyncSender<Order>) {
         setup.settings.notes.extend(self.lasting.clone());
         let number = self.reloads + 1;
-        let grid = match ask(&mut setup, number, self.books.as_deref(), orders) {
+        let grid = match ask(
+            &mut setup,
+            number,
+            self.books.as_deref(),
+            &self.doors,
+            orders,
+        ) {
             Ok(grid) => grid,
             Err(error) => {
                 return error!("the old configuration goes on: no thread for the new one: {error}");
             }
         };
-        let facility = match visit(&mut setup, number, orders) {
+        let facility = match visit(&mut setup, number, &self.doors, orders) {
             Ok(facility) => facility,
             Err(error) => {
                 return error!("the old configuration goes on: no thread for the new one: {error}");

@@ -8,6 +8,7 @@ use crate::grid::almanac::Almanac;
 use crate::grid::conditions::Conditions;
 use crate::grid::fetch::{Asker, Failure};
 use crate::grid::provider::Provider;
+use crate::grid::schedule::Doors;
 use crate::grid::series::Signal;
 use crate::grid::service::{self, Moments, Place, Service};
 use crate::process;
@@ -117,6 +118,7 @@ pub async fn run(
         plan.places,
         plan.providers,
         kept,
+        &Doors::default(),
         move |service, zone, at| desk.tell(service, zone, at),
     )?;
     // The first page is of what was kept: before it there are no zones, as if this were no relay. An error
@@ -236,11 +238,12 @@ pub fn once(plan: Plan) -> Result<(String, bool), String> {
         "provider", "zone", "what", "g/kWh"
     );
     let mut well = true;
-    for provider in plan.providers {
+    let spared = service::spared(&plan.providers, &zones);
+    for (place, provider) in plan.providers.into_iter().enumerate() {
         let name = provider.name();
         let mut asker = service::asker(provider, &zones).map_err(|error| error.to_string())?;
-        for (zone, what, answer) in ask(&mut asker) {
-            let zone = zones.get(zone).map_or("", String::as_str);
+        for (number, what, answer) in ask(&mut asker) {
+            let zone = zones.get(number).map_or("", String::as_str);
             match answer {
                 Ok(told) => {
                     let grams = told
@@ -250,6 +253,13 @@ pub fn once(plan: Plan) -> Result<(String, bool), String> {
                         out,
                         "{name:<20} {zone:<14} {what:<9} {grams:>8}  {}",
                         told.words
+                    );
+                }
+                Err(failure) if failure.reason == "config" && spared.contains(&(place, number)) => {
+                    let _ = writeln!(
+                        out,
+                        "{name:<20} {zone:<14} {what:<9} {:>8}  not asked: {}",
+                        "-", failure.message
                     );
                 }
                 Err(failure) => {

@@ -100,6 +100,18 @@ impl Provider for Limited {
         self.zones.iter().any(|own| own.eq_ignore_ascii_case(zone))
     }
 
+    fn is_dated(&self) -> bool {
+        self.provider.is_dated()
+    }
+
+    fn terms(&self) -> &str {
+        self.provider.terms()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.provider.is_whole()
+    }
+
     fn requests(&self, zone: &str, now: Timestamp) -> Result<Vec<Request>, String> {
         if self.serves(zone) {
             return self.provider.requests(zone, now);

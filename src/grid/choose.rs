@@ -3,6 +3,7 @@
 use super::series::{Nature, Point, Scope, Series, after};
 use crate::units::GramsPerKwh;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How an intensity was had, best first.
@@ -67,6 +68,14 @@ impl Choice {
     pub fn intensity(&self) -> GramsPerKwh {
         self.point.intensity
     }
+    /// What is to be known of it at the next choice.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        Observed {
+            from: self.point.from,
+            provider: self.provider.clone(),
+        }
+    }
     /// Whether the provider itself calls it an estimate.
     #[must_use]
     pub fn is_estimated(&self) -> bool {
@@ -74,21 +83,40 @@ impl Choice {
     }
 }
 
+/// What was observed and in force before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// When the time began that it is for.
+    pub from: Timestamp,
+    /// Who said so.
+    pub provider: String,
+}
+
 /// Chooses: the first tier that any provider has, and of its providers the first in the chain. What was
-/// observed is never given up for something observed that is for an earlier time: `newest` is the beginning
-/// of what was observed and in force before.
+/// observed is never given up for something observed that is for an earlier time (`before` is what was in
+/// force), but for what a provider that stands before that one in the chain tells of now: a provider that
+/// answers late after a start, or again after an outage, is in force as if it had always answered.
 #[must_use]
 pub fn choose(
     chain: &[Link<'_>],
     max_age: Duration,
-    newest: Option<Timestamp>,
+    before: Option<&Observed>,
     now: Timestamp,
 ) -> Option<Choice> {
     let observed: Vec<Choice> = chain
         .iter()
         .filter_map(|link| observed(link, max_age, now))
         .collect();
-    let is_newer = |choice: &&Choice| newest.is_none_or(|newest| choice.point.from >= newest);
+    // What is for this very moment is for no earlier one, however long ago it began.
+    let place = |provider: &str| chain.iter().position(|link| link.provider == provider);
+    let is_newer = |choice: &&Choice| {
+        let Some(before) = before else { return true };
+        let is_better = choice.tier == Tier::Live
+            && place(&choice.provider)
+                .zip(place(&before.provider))
+                .is_some_and(|(this, that)| this < that);
+        is_better || choice.point.from >= before.from || choice.point.covers(now)
+    };
     let best = |tier| {
         observed
             .iter()
@@ -233,8 +261,8 @@ mod tests {
         assert!(choice.is_estimated());
     }
 
-    fn newest(choice: &Option<Choice>) -> Option<Timestamp> {
-        choice.as_ref().map(|choice| choice.point.from)
+    fn before(choice: &Option<Choice>) -> Option<Observed> {
+        choice.as_ref().map(Choice::observed)
     }
 
     #[test]
@@ -247,10 +275,46 @@ mod tests {
         let first = choose(&chain, 4 * HOUR, None, at("12:30"));
         assert_eq!(told(first.clone()), "live fresh 300 13:00");
         // `slow` would be live and is for 9 o'clock.
-        let second = choose(&chain, 4 * HOUR, newest(&first), at("13:30"));
+        let second = choose(&chain, 4 * HOUR, before(&first).as_ref(), at("13:30"));
         assert_eq!(told(second.clone()), "cached fresh 300 16:00");
-        let third = choose(&chain, HOUR, newest(&second), at("15:00"));
+        let third = choose(&chain, HOUR, before(&second).as_ref(), at("15:00"));
         assert_eq!(told(third), "live slow 100 16:00");
+    }
+
+    #[test]
+    fn a_value_for_now_is_of_no_earlier_time_however_long_it_is_for() {
+        let hourly = series(&[("12:00", 300.0, Nature::Measured)]);
+        let mut quarters = Series::default();
+        let quarter = Point::lasting(at("12:30"), HOUR / 4, 100.0, Nature::Measured);
+        quarters.take(Scope::Direct, &[quarter], at("12:31"));
+        let second = [link("quarters", &quarters)];
+        let first = choose(&second, 2 * HOUR, None, at("12:31"));
+        assert_eq!(told(first.clone()), "live quarters 100 13:45");
+        // The first answers later, or again: it is in force, or it would never be while the other one is well.
+        let chain = [link("hourly", &hourly), link("quarters", &quarters)];
+        let both = choose(&chain, 2 * HOUR, before(&first).as_ref(), at("12:32"));
+        assert_eq!(told(both), "live hourly 300 14:00");
+    }
+
+    #[test]
+    fn the_first_in_the_chain_is_in_force_however_late_it_answers() {
+        let fresh = series(&[("11:00", 300.0, Nature::Measured)]);
+        let trusted = series(&[("09:00", 100.0, Nature::Measured)]);
+        let silent = Series::default();
+        let mut first = link("trusted", &silent);
+        first.lag = 6 * HOUR;
+        // The second answers sooner after a start.
+        let start = choose(&[first, link("fresh", &fresh)], 4 * HOUR, None, at("12:30"));
+        assert_eq!(told(start.clone()), "live fresh 300 13:00");
+        first.series = &trusted;
+        let chain = [first, link("fresh", &fresh)];
+        let then = choose(&chain, 4 * HOUR, before(&start).as_ref(), at("12:31"));
+        assert_eq!(told(then), "live trusted 100 16:00");
+        // What may only stand in is no reason to go back.
+        first.lag = HOUR;
+        let chain = [first, link("fresh", &fresh)];
+        let then = choose(&chain, 4 * HOUR, before(&start).as_ref(), at("13:30"));
+        assert_eq!(told(then), "cached fresh 300 16:00");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::fetch::{Fetchers, News};
 use super::market::Hours;
 use super::provider::Provider;
 use super::pue::Told;
+use super::schedule::Doors;
 use super::service::{Health, asker, hand_over};
 use crate::clock::{self, Moment};
 use crate::config::{LivePue, Market};
@@ -119,7 +120,11 @@ pub struct Sources {
 ///
 /// # Errors
 /// Where the system gives no thread.
-pub fn start(plan: Plan, tell: impl FnMut(Facts) -> bool + Send + 'static) -> io::Result<Running> {
+pub fn start(
+    plan: Plan,
+    doors: &Doors,
+    tell: impl FnMut(Facts) -> bool + Send + 'static,
+) -> io::Result<Running> {
     let (news, inbox) = sync_channel(QUEUE);
     let mut askers = Vec::new();
     let pue = match plan.pue {
@@ -143,7 +148,7 @@ pub fn start(plan: Plan, tell: impl FnMut(Facts) -> bool + Send + 'static) -> io
         pue,
         market,
     };
-    let fetchers = Fetchers::start(askers, &hand_over(news))?;
+    let fetchers = Fetchers::start(askers, doors, &hand_over(news))?;
     thread::Builder::new()
         .name("facility".to_owned())
         .spawn(move || keep(site, &inbox, tell))?;

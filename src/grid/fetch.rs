@@ -1,23 +1,24 @@
 //! Asking providers: a thread for each, which may block; manners by the [`Schedule`]; secrets from files, read
 //! at every request, so that a new one is used at once.
 
-use super::provider::{Answer, Auth, Garbage, Provider, Request};
-use super::schedule::{Outcome, Schedule, Step};
+use super::provider::{Answer, Auth, Provider, Request};
+use super::schedule::{Doors, Outcome, Schedule, Step, chance, server};
 use super::veil::Veil;
 use crate::clock;
-use crate::file;
 use crate::http::{self, Client};
 use crate::secret::{self, Credentials, Secret};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
+
+mod failures;
+use failures::{local, refused, unread, unsecret, unsent};
 
 /// What the `reason` label of a failed request can say; [`REFUSED`] is of values that cannot be.
 pub const REASONS: [&str; 8] = [
@@ -124,6 +125,16 @@ impl Asker {
         (plan, uncovered)
     }
 
+    /// The server that is asked.
+    fn server(&self, now: Timestamp) -> String {
+        let mut known = self
+            .zones
+            .iter()
+            .filter_map(|zone| self.provider.requests(zone, now).ok());
+        let request = known.find_map(|requests| requests.into_iter().next());
+        request.map_or_else(String::new, |request| server(&request.url).to_owned())
+    }
+
     /// What a request of the plan is for.
     #[must_use]
     pub fn what(&self, zone: usize, number: usize, now: Timestamp) -> &'static str {
@@ -177,7 +188,8 @@ impl Asker {
         };
         let read = self.provider.read(request.what, zone, &body, now);
         // What could not be understood is sent again when it is asked for again.
-        match mark.filter(|mark| read.is_ok() && mark.len() <= MARK) {
+        let is_kept = read.is_ok() && self.provider.is_dated();
+        match mark.filter(|mark| is_kept && mark.len() <= MARK) {
             Some(mark) => self.marks.insert(place, (request.url.clone(), mark)),
             None => self.marks.remove(&place),
         };
@@ -314,91 +326,6 @@ struct Given {
     token: Secret,
 }
 
-fn local(path: &Path) -> Result<Vec<u8>, Failure> {
-    file::read(path, LARGEST).map_err(|error| Failure {
-        reason: "network",
-        place: path.display().to_string(),
-        message: error.to_string(),
-        mend: match error.kind() {
-            io::ErrorKind::NotFound => "write the file, or give the right path".to_owned(),
-            io::ErrorKind::PermissionDenied => "let gramwatt's user read it".to_owned(),
-            _ => String::new(),
-        },
-        wait: None,
-    })
-}
-
-fn unsecret(request: &Request, error: &secret::SecretError) -> Failure {
-    Failure {
-        reason: "secret",
-        place: request.url.clone(),
-        message: error.to_string(),
-        mend: "write the secret to that file, readable by gramwatt's user alone".to_owned(),
-        wait: None,
-    }
-}
-
-fn unsent(request: &Request, error: &http::Error) -> Failure {
-    Failure {
-        reason: "network",
-        place: request.url.clone(),
-        message: error.to_string(),
-        mend: error.mend().to_owned(),
-        wait: None,
-    }
-}
-
-fn unread(request: &Request, garbage: &Garbage) -> Failure {
-    let mend = match garbage {
-        Garbage::Form(_) => {
-            "check base_url; where that is right the provider has changed its answers: report it"
-        }
-        Garbage::Refused(_) | Garbage::Empty => {
-            "check the zone with the provider, and what the account may ask"
-        }
-        Garbage::Unit(_) => "ask for another signal: this one is no intensity",
-        Garbage::Absurd(_) => "check what is asked for, and what it is in",
-    };
-    let reason = match garbage {
-        Garbage::Absurd(_) => REFUSED,
-        _ => "answer",
-    };
-    Failure {
-        reason,
-        place: request.url.clone(),
-        message: garbage.to_string(),
-        mend: mend.to_owned(),
-        wait: None,
-    }
-}
-
-fn refused(request: &Request, status: u16, reply: &http::Reply) -> Failure {
-    let (reason, mend) = match status {
-        401 | 403 => (
-            "denied",
-            "check the token, and whether the account has this zone and signal",
-        ),
-        404 => ("status", "check the zone, and base_url"),
-        429 => (
-            "limit",
-            "the provider's limit is reached: fewer zones, or one relay for all nodes",
-        ),
-        300..=399 => (
-            "status",
-            "it sends us elsewhere, where we do not follow: give the right base_url",
-        ),
-        500..=599 => ("status", "the provider is ill: nothing to do but wait"),
-        _ => ("status", "check base_url"),
-    };
-    Failure {
-        reason,
-        place: request.url.clone(),
-        message: format!("HTTP status {status}"),
-        mend: mend.to_owned(),
-        wait: reply.retry_after(),
-    }
-}
-
 /// The threads that ask. Dropping it retires them: each ends after the request it is in.
 #[derive(Debug)]
 pub struct Fetchers {
@@ -407,21 +334,22 @@ pub struct Fetchers {
 }
 
 impl Fetchers {
-    /// Starts a thread for each provider. `deliver` takes news, and says whether anybody wants more.
+    /// Starts a thread for each provider, which keeps to what `doors` says of its server. `deliver` takes news, and says whether anybody wants more.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
         askers: Vec<Asker>,
+        doors: &Doors,
         deliver: &(impl Fn(News) -> bool + Clone + Send + 'static),
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for (place, asker) in askers.into_iter().enumerate() {
-            let (stop, deliver) = (Arc::clone(&stop), deliver.clone());
+            let (stop, doors, deliver) = (Arc::clone(&stop), doors.clone(), deliver.clone());
             let thread = thread::Builder::new()
                 .name(format!("grid-{}", asker.provider.name()))
-                .spawn(move || fetch(place, asker, &stop, &deliver))?;
+                .spawn(move || fetch(place, asker, &stop, &doors, &deliver))?;
             threads.push(thread.thread().clone());
         }
         Ok(Self { stop, threads })
@@ -437,7 +365,13 @@ impl Drop for Fetchers {
     }
 }
 
-fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(News) -> bool) {
+fn fetch(
+    place: usize,
+    mut asker: Asker,
+    stop: &AtomicBool,
+    doors: &Doors,
+    deliver: &impl Fn(News) -> bool,
+) {
     let start = clock::now();
     let (plan, uncovered) = asker.plan(start.wall);
     for (zone, failure) in uncovered {
@@ -451,11 +385,12 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
             return;
         }
     }
+    let server = asker.server(start.wall);
     let apart = asker.provider.manners().apart;
     let mut schedule = Schedule::new(plan.iter().map(|(.., every)| *every), apart, start.awake);
     while !stop.load(Ordering::Relaxed) {
         let now = clock::now();
-        let item = match schedule.step(now.awake) {
+        let item = match doors.step(&server, &schedule, now.awake) {
             Step::Ask(item) => item,
             Step::Wait(until) => {
                 thread::park_timeout(until.saturating_sub(now.awake));
@@ -471,6 +406,7 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
             Err(failure) => Outcome::Badly(failure.wait),
         };
         schedule.went(item, outcome, clock::now().awake, chance());
+        doors.went(&server, &schedule);
         // Who was retired meanwhile is listened to no more: another one keeps the file now.
         if stop.load(Ordering::Relaxed) {
             return;
@@ -484,11 +420,4 @@ fn fetch(place: usize, mut asker: Asker, stop: &AtomicBool, deliver: &impl Fn(Ne
             return;
         }
     }
-}
-
-/// A number from 0 to 1 that no other node has at the same time.
-#[allow(clippy::cast_precision_loss)]
-fn chance() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    (random >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -19,6 +19,9 @@ pub const JOBS: [usize; 4] = [1, 4, 8, 24];
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86400);
 
+/// Of a forecast that is asked for once an hour or so, this many hours at the end may not be told yet.
+const AWAITED: usize = 2;
+
 /// Days that a seasonal forecast looks back.
 const DAYS: u32 = 7;
 
@@ -79,21 +82,23 @@ pub fn ahead(series: &Series, now: Timestamp) -> Option<Forecast> {
                 .mode(jiff::RoundMode::Floor),
         )
         .ok()?;
-    let hours = (0..HOURS).map(|hour| {
-        let hour = after(start, HOUR * u32::try_from(hour).unwrap_or(0));
-        let is_seasonal = Cell::new(false);
-        let told = |at| {
-            let point = series.expected(at).or_else(|| series.observed(at))?;
-            is_seasonal.set(is_seasonal.get() || point.nature == Nature::Seasonal);
-            Some(point.intensity)
-        };
-        match Series::mean(hour, told) {
-            Some(told) => (Some(told), is_seasonal.get()),
-            None => (seasonal(series, hour), true),
+    let at = |place: usize| after(start, HOUR * u32::try_from(place).unwrap_or(0));
+    let own: Vec<_> = (0..HOURS).map(|place| told(series, at(place))).collect();
+    let end = own
+        .iter()
+        .rposition(Option::is_some)
+        .map_or(0, |last| last + 1);
+    let hours = own.into_iter().enumerate().map(|(place, own)| {
+        let is_awaited = place >= end && end + AWAITED >= HOURS;
+        match own {
+            Some((told, is_seasonal)) => (Some(told), is_seasonal),
+            None if is_awaited => (None, false),
+            None => (seasonal(series, at(place)), true),
         }
     });
     let (hours, seasonal): (Vec<Option<GramsPerKwh>>, Vec<bool>) = hours.unzip();
-    let origin = if seasonal.contains(&true) {
+    let is_seasonal = |(hour, seasonal): (&Option<GramsPerKwh>, &bool)| hour.is_some() && *seasonal;
+    let origin = if hours.iter().zip(&seasonal).any(is_seasonal) {
         Origin::Seasonal
     } else {
         Origin::Provider
@@ -103,6 +108,18 @@ pub fn ahead(series: &Series, now: Timestamp) -> Option<Forecast> {
         seasonal,
         ..Forecast::new(start, hours, origin)
     })
+}
+
+/// The mean of an hour by what was told of it, and whether any of that is by the days before.
+fn told(series: &Series, hour: Timestamp) -> Option<(GramsPerKwh, bool)> {
+    let is_seasonal = Cell::new(false);
+    let told = |at| {
+        let point = series.expected(at).or_else(|| series.observed(at))?;
+        is_seasonal.set(is_seasonal.get() || point.nature == Nature::Seasonal);
+        Some(point.intensity)
+    };
+    let mean = Series::mean(hour, told)?;
+    Some((mean, is_seasonal.get()))
 }
 
 /// The mean of the same hour of the days before.
@@ -236,12 +253,29 @@ mod tests {
     }
 
     #[test]
+    fn a_forecast_of_two_days_is_one_until_the_next_is_asked_for() {
+        let mut series = Series::default();
+        let past = hours("04T00:00", &[300.0; 36], Nature::Measured);
+        series.take(Scope::Direct, &past, at("05T12:00"));
+        let days = hours("05T12:00", &[200.0; 48], Nature::Forecast);
+        series.take(Scope::Direct, &days, at("05T12:05"));
+        let forecast = ahead(&series, at("05T13:10")).unwrap();
+        assert_eq!(forecast.origin, Origin::Provider);
+        assert_eq!(forecast.hours.iter().flatten().count(), 47);
+        // One of a day is none of two.
+        let forecast = ahead(&series, at("06T13:10")).unwrap();
+        assert_eq!(forecast.origin, Origin::Seasonal);
+        assert_eq!(forecast.hours.iter().flatten().count(), 48);
+    }
+
+    #[test]
     fn hours_that_nobody_can_tell_are_in_no_window() {
         let mut series = Series::default();
         let points = hours("05T12:00", &[300.0, 200.0, 250.0], Nature::Forecast);
         series.take(Scope::Direct, &points, at("05T12:00"));
         let forecast = ahead(&series, at("05T12:00")).unwrap();
         assert_eq!(forecast.hours.iter().flatten().count(), 3);
+        assert_eq!(forecast.origin, Origin::Provider, "nothing was guessed");
         let windows = forecast.windows();
         assert_eq!(windows.len(), 1);
         assert_eq!(windows[0].start, at("05T13:00"));

@@ -16,6 +16,7 @@ use std::time::Duration;
 pub mod mix;
 pub mod own;
 pub mod read;
+mod terms;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +181,20 @@ pub trait Provider: Send {
     fn serves(&self, _zone: &str) -> bool {
         true
     }
+    /// Whether its answers say what moment they are for. Of others the same answer again says something new:
+    /// that it still holds.
+    fn is_dated(&self) -> bool {
+        true
+    }
+    /// A mark of what its configuration makes its values, such as a region or a unit: what was told under
+    /// another one is none of its values.
+    fn terms(&self) -> &str {
+        ""
+    }
+    /// Whether an answer is all that it has to tell from its first value on: what it leaves out is taken back.
+    fn is_whole(&self) -> bool {
+        false
+    }
     /// What to ask for a zone.
     ///
     /// # Errors
@@ -210,8 +225,9 @@ macro_rules! providers {
             /// # Errors
             /// Where its values contradict one another.
             pub fn open(&self) -> Result<Box<dyn Provider>, String> {
+                terms::check(self)?;
                 match self {
-                    $(Self::$variant(config) => Ok(Box::new($name::open(config)?)),)+
+                    $(Self::$variant(config) => Ok(Box::new(terms::Agreed::new($name::open(config)?, self))),)+
                 }
             }
         }

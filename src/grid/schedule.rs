@@ -1,6 +1,9 @@
 //! When a provider is asked what: at the pace at which there is something new, never faster than it allows,
 //! and ever more seldom while it fails. Knows no clock and no network.
 
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The first wait after a failure; doubled with each further one, ...
@@ -105,6 +108,57 @@ impl Schedule {
     }
 }
 
+/// Until when the servers are left alone, by their addresses: what is asked for anew after a reload, or twice
+/// in one configuration, is asked of the same server, and its limits are still its limits.
+#[derive(Clone, Debug, Default)]
+pub struct Doors(Arc<Mutex<BTreeMap<String, Duration>>>);
+
+/// The files of this machine need not be left alone.
+const FILES: &str = "file://";
+
+impl Doors {
+    /// What to do at `now` by the schedule of a server; nobody else asks that server at the same time.
+    #[must_use]
+    pub fn step(&self, server: &str, schedule: &Schedule, now: Duration) -> Step {
+        let step = schedule.step(now);
+        let Step::Ask(_) = step else { return step };
+        if server == FILES {
+            return step;
+        }
+        let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match doors.get(server).filter(|until| **until > now) {
+            Some(until) => Step::Wait(*until),
+            None => {
+                doors.insert(server.to_owned(), now + schedule.apart);
+                step
+            }
+        }
+    }
+
+    /// Notes until when the schedule of a server asks it nothing.
+    pub fn went(&self, server: &str, schedule: &Schedule) {
+        let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = doors.entry(server.to_owned()).or_default();
+        *until = schedule.closed_until.max(*until);
+    }
+}
+
+/// The server of an address: all before the path.
+#[must_use]
+pub fn server(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |end| end + 3);
+    let (_, rest) = url.split_at(host);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    url.get(..host + end).unwrap_or(url)
+}
+
+/// A number from 0 to 1 that no other node has at the same time.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn chance() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +246,33 @@ mod tests {
         // Nobody can close it for good.
         schedule.went(0, Outcome::Badly(Some(s(u64::MAX))), s(90000), 0.5);
         assert_eq!(schedule.step(s(90000)), Step::Wait(s(90000 + 86400)));
+    }
+
+    #[test]
+    fn a_server_is_left_alone_whoever_asks() {
+        let doors = Doors::default();
+        let (here, there) = ("http://a", "http://b");
+        let mut old = Schedule::new([s(900)], s(31), s(0));
+        assert_eq!(doors.step(here, &old, s(0)), Step::Ask(0));
+        // Another one while the answer is awaited, and one of another server.
+        let new = Schedule::new([s(900)], s(31), s(5));
+        assert_eq!(doors.step(here, &new, s(5)), Step::Wait(s(31)));
+        assert_eq!(doors.step(there, &new, s(5)), Step::Ask(0));
+        old.went(0, Outcome::Badly(Some(s(3600))), s(10), 0.5);
+        doors.went(here, &old);
+        let new = Schedule::new([s(900)], s(31), s(60));
+        assert_eq!(doors.step(here, &new, s(60)), Step::Wait(s(3610)));
+        assert_eq!(doors.step(here, &new, s(3610)), Step::Ask(0));
+        assert_eq!(doors.step(FILES, &new, s(60)), Step::Ask(0));
+        assert_eq!(doors.step(FILES, &new, s(60)), Step::Ask(0));
+        for (url, of) in [
+            ("https://a:1/b?c=http://d/", "https://a:1"),
+            ("http://a?b", "http://a"),
+            ("file:///a/b", FILES),
+            ("", ""),
+        ] {
+            assert_eq!(server(url), of);
+        }
     }
 
     #[test]

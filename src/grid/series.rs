@@ -204,6 +204,12 @@ impl Series {
         refused
     }
 
+    /// Forgets what begins at a moment or later.
+    pub fn retract(&mut self, from: Timestamp) {
+        self.past.split_off(&from);
+        self.ahead.split_off(&from);
+    }
+
     /// Leaves out what cannot be.
     pub fn check(&mut self) {
         for points in [&mut self.past, &mut self.ahead] {

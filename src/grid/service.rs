@@ -5,6 +5,7 @@ use super::choose::{Choice, Tier};
 use super::conditions::Conditions;
 use super::fetch::{Asker, Failure, Fetchers, News, REASONS, REFUSED};
 use super::provider::Provider;
+use super::schedule::Doors;
 use super::series::{Point, Signal, after};
 use super::sheet::Sheet;
 use super::store::Store;
@@ -13,7 +14,7 @@ use crate::clock;
 use crate::http::{Client, Settings, Trust};
 use crate::snapshot::{Grid, ProviderHealth, Trouble};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +64,29 @@ pub struct Service {
     places: Vec<Place>,
     zones: Vec<Zone>,
     health: Vec<Health>,
+    spared: BTreeSet<(usize, usize)>,
+}
+
+/// Which provider need not know which zone, as their places in the lists: one that knows others of these
+/// zones, where another provider of its signal knows this one.
+pub(crate) fn spared(
+    providers: &[Box<dyn Provider>],
+    zones: &[String],
+) -> BTreeSet<(usize, usize)> {
+    let knows = |of: &dyn Provider, zone: &str| of.requests(zone, Timestamp::UNIX_EPOCH).is_ok();
+    let mut spared = BTreeSet::new();
+    for (place, of) in providers.iter().enumerate() {
+        let is_of_use = zones.iter().any(|zone| knows(&**of, zone));
+        for (number, zone) in zones.iter().enumerate().filter(|_| is_of_use) {
+            let mut others = providers
+                .iter()
+                .filter(|other| other.signal() == of.signal());
+            if !knows(&**of, zone) && others.any(|other| knows(&**other, zone)) {
+                spared.insert((place, number));
+            }
+        }
+    }
+    spared
 }
 
 impl Service {
@@ -79,6 +103,8 @@ impl Service {
                 provider: provider.name().to_owned(),
                 signal: provider.signal(),
                 manners: provider.manners(),
+                is_whole: provider.is_whole(),
+                terms: provider.terms().to_owned(),
             })
             .collect();
         let zones = places.iter().map(|place| {
@@ -88,9 +114,14 @@ impl Service {
         let health = providers
             .iter()
             .map(|provider| Health::new(provider.name()));
+        let names: Vec<String> = places
+            .iter()
+            .map(|place| place.bundled.zone.clone())
+            .collect();
         Self {
             zones: zones.collect(),
             health: health.collect(),
+            spared: spared(providers, &names),
             places,
         }
     }
@@ -103,6 +134,12 @@ impl Service {
         ) else {
             return;
         };
+        if let Err(failure) = &news.answer
+            && failure.reason == "config"
+            && self.spared.contains(&(news.provider, news.zone))
+        {
+            return info!(provider = health.name, "not asked: {}", failure.message);
+        }
         let heard = news.answer.as_ref().map(|answer| {
             let answer = answer.as_ref();
             answer.map_or(0, |answer| zone.hear(news.provider, answer, now))
@@ -328,6 +365,7 @@ pub fn start(
     places: Vec<Place>,
     providers: Vec<Box<dyn Provider>>,
     store: Option<&Path>,
+    doors: &Doors,
     tell: impl FnMut(&mut Service, Option<usize>, Moments) -> Option<Timestamp> + Send + 'static,
 ) -> io::Result<Running> {
     let store = store.map(Store::new);
@@ -342,7 +380,7 @@ pub fn start(
         .into_iter()
         .map(|provider| asker(provider, &zones));
     let askers: io::Result<Vec<Asker>> = askers.collect();
-    let fetchers = Fetchers::start(askers?, &hand_over(news))?;
+    let fetchers = Fetchers::start(askers?, doors, &hand_over(news))?;
     thread::Builder::new()
         .name("grid".to_owned())
         .spawn(move || keep(service, store, &inbox, tell))?;
@@ -389,7 +427,15 @@ fn keep(
     mut tell: impl FnMut(&mut Service, Option<usize>, Moments) -> Option<Timestamp>,
 ) {
     let (mut zone, mut since) = (None, None);
+    let (mut unsaved, mut due) = (false, Duration::ZERO);
     loop {
+        if let Some(store) = store
+            .as_mut()
+            .filter(|_| unsaved && clock::now().awake >= due)
+        {
+            due = store.save(service.told()) + clock::now().awake;
+            unsaved = false;
+        }
         let now = clock::now().wall;
         let Some(until) = tell(&mut service, zone, Moments { now, since }) else {
             return;
@@ -401,12 +447,10 @@ fn keep(
                 service.hear(&news, clock::now().wall);
                 // What is heard holds from when it is heard.
                 (zone, since) = (Some(news.zone), None);
-                let is_told = matches!(news.answer, Ok(Some(_)));
-                if let Some(store) = store.as_mut().filter(|_| is_told) {
-                    store.save(service.told());
-                }
+                unsaved |= matches!(news.answer, Ok(Some(_)));
             }
             Err(RecvTimeoutError::Timeout) => (zone, since) = (None, Some(until)),
+            // What is unsaved is left: after a reload another one keeps the file.
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

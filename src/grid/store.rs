@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tracing::warn;
 
 /// Largest file that is read: 64 MiB, 20 zones with all that is kept of ten providers each.
@@ -86,14 +87,17 @@ impl Store {
         })
     }
 
-    /// Keeps what there is; says once where that fails.
-    pub fn save<'a>(&mut self, zones: impl Iterator<Item = (&'a str, &'a Told)>) {
+    /// Keeps what there is; says once where that fails. Gives the time for which nothing should be kept then.
+    pub fn save<'a>(&mut self, zones: impl Iterator<Item = (&'a str, &'a Told)>) -> Duration {
         let written = Written {
             version: VERSION,
             zones: zones.collect(),
         };
         match self.write(&written) {
-            Ok(()) => self.failing = false,
+            Ok(size) => {
+                self.failing = false;
+                return pause(size);
+            }
             Err(error) => {
                 if !self.failing {
                     warn!(
@@ -104,11 +108,25 @@ impl Store {
                 self.failing = true;
             }
         }
+        Duration::ZERO
     }
 
-    fn write(&self, written: &Written<'_>) -> io::Result<()> {
+    fn write(&self, written: &Written<'_>) -> io::Result<usize> {
         let draft = self.path.with_extension("json.new");
-        fs::write(&draft, serde_json::to_vec(written)?)?;
-        fs::rename(&draft, &self.path)
+        let bytes = serde_json::to_vec(written)?;
+        fs::write(&draft, &bytes)?;
+        fs::rename(&draft, &self.path)?;
+        Ok(bytes.len())
     }
+}
+
+/// A file of this size is written as often as there is something to keep, ...
+const SMALL: usize = 256 << 10;
+
+/// ... and a larger one so that its disk writes so many bytes a second and no more.
+const PACE: u64 = 100_000;
+
+fn pause(size: usize) -> Duration {
+    let size = if size < SMALL { 0 } else { size };
+    Duration::from_secs(u64::try_from(size).unwrap_or(u64::MAX) / PACE)
 }

@@ -1,6 +1,6 @@
 //! All that is known of one zone: what each provider told of it, what is in force, and what is to come.
 
-use super::choose::{self, Choice, Link, Tier, choose};
+use super::choose::{self, Choice, Link, Observed, Tier, choose};
 use super::forecast::{self, Forecast, Origin};
 use super::provider::{Answer, Manners};
 use super::series::{Series, Signal};
@@ -18,6 +18,10 @@ pub struct Source {
     pub signal: Signal,
     /// What it can know.
     pub manners: Manners,
+    /// Whether an answer is all that it has to tell from its first value on.
+    pub is_whole: bool,
+    /// The mark of what its configuration makes its values.
+    pub terms: String,
 }
 
 /// A zone and its books.
@@ -35,9 +39,10 @@ pub struct Zone {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Told {
     series: BTreeMap<String, Series>,
-    /// The beginning of what was observed and is in force: nothing earlier follows it while it may stand.
+    /// What was observed and is in force: nothing earlier of the same or a later provider follows it while it
+    /// may stand.
     #[serde(default)]
-    newest: BTreeMap<Signal, Timestamp>,
+    newest: BTreeMap<Signal, Observed>,
 }
 
 impl Told {
@@ -49,14 +54,18 @@ impl Told {
     }
 }
 
-/// One name for each provider of a chain: two of one type and signal are numbered, and signals are never
-/// mixed.
+/// One name for each provider of a chain: two of one type, signal and terms are numbered, and signals and
+/// terms are never mixed.
 fn keys(chain: &[Source]) -> Vec<String> {
     let mut keys: Vec<String> = Vec::with_capacity(chain.len());
     for source in chain {
         let name = match source.signal {
             Signal::Average => source.provider.clone(),
             Signal::Marginal => format!("{} {}", source.provider, source.signal.label()),
+        };
+        let name = match source.terms.as_str() {
+            "" => name,
+            terms => format!("{name} {terms}"),
         };
         let numbered = (2..).map(|number| format!("{name} {number}"));
         let mut names = std::iter::once(name.clone()).chain(numbered);
@@ -78,9 +87,12 @@ impl Zone {
     /// A zone that these providers are asked about, first the most trusted, with what was kept of it. What
     /// was observed stands in for `max_age`.
     #[must_use]
-    pub fn new(chain: Vec<Source>, max_age: Duration, told: Told) -> Self {
+    pub fn new(chain: Vec<Source>, max_age: Duration, mut told: Told) -> Self {
+        let keys = keys(&chain);
+        // Nobody tells any more of what is under another name: it would be kept for ever.
+        told.series.retain(|key, _| keys.contains(key));
         Self {
-            keys: keys(&chain),
+            keys,
             chain,
             max_age,
             told,
@@ -106,6 +118,11 @@ impl Zone {
             series.expect_nothing();
         }
         series.of.clone_from(&answer.of);
+        if self.chain.get(place).is_some_and(|source| source.is_whole)
+            && let Some(first) = answer.points.iter().map(|point| point.from).min()
+        {
+            series.retract(first);
+        }
         let refused = series.take(answer.scope, &answer.points, now);
         // What is kept with it must know what it changes.
         self.choose(Signal::Average, now);
@@ -154,10 +171,10 @@ impl Zone {
 
     /// What is in force at `now`; `None` where no provider has told anything of use.
     pub fn choose(&mut self, signal: Signal, now: Timestamp) -> Option<Choice> {
-        let newest = self.told.newest.get(&signal).copied();
-        let choice = choose(&self.links(signal), self.max_age, newest, now);
+        let before = self.told.newest.get(&signal);
+        let choice = choose(&self.links(signal), self.max_age, before, now);
         match choice.as_ref().filter(|choice| choice.tier <= Tier::Cached) {
-            Some(choice) => self.told.newest.insert(signal, choice.point.from),
+            Some(choice) => self.told.newest.insert(signal, choice.observed()),
             None => self.told.newest.remove(&signal),
         };
         match &choice {
@@ -224,6 +241,8 @@ mod tests {
                 lag: HOUR,
                 coarse: false,
             },
+            is_whole: false,
+            terms: String::new(),
         }
     }
 
@@ -258,6 +277,21 @@ mod tests {
             (average.intensity().0, marginal.intensity().0),
             (300.0, 800.0)
         );
+    }
+
+    #[test]
+    fn a_row_that_is_taken_out_of_a_file_is_taken_back() {
+        let mut chain = vec![source("file", Signal::Average)];
+        chain[0].is_whole = true;
+        let mut zone = Zone::new(chain, 2 * HOUR, Told::default());
+        let hours = [8, 10].map(|hour| noon() - jiff::SignedDuration::from_hours(12 - hour));
+        zone.hear(0, &answer(hours[0], &[250.0; 4], Nature::Measured), noon());
+        // 11:00 was wrong, and so is nothing that was told of earlier hours.
+        zone.hear(0, &answer(hours[1], &[300.0], Nature::Measured), noon());
+        let choice = zone.choose(Signal::Average, noon()).unwrap();
+        assert_eq!((choice.intensity().0, choice.point.from), (300.0, hours[1]));
+        let link = zone.chosen(Signal::Average).unwrap();
+        assert_eq!(link.series.past().count(), 3);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod trust;
 
 pub use discovery::discover;
 
-use super::{Cause, Fault, Readings, Sensor, Enabled};
+use super::{Cause, Enabled, Fault, Readings, Sensor};
 use scan::{Scan, Site};
 use std::io;
 
@@ -98,7 +98,9 @@ fn explain(fault: Fault) -> Fault {
     let (cause, mend) = match error.kind() {
         // The file may be opened, and the driver says no.
         io::ErrorKind::PermissionDenied if is(rustix::io::Errno::PERM) => (
-            Some(Cause::Device("the driver refuses: the card is being reset or suspended".to_owned())),
+            Some(Cause::Device(
+                "the driver refuses: the card is being reset or suspended".to_owned(),
+            )),
             "it ends by itself; if it lasts, see dmesg for amdgpu, and power-cycle the machine",
         ),
         io::ErrorKind::PermissionDenied => (

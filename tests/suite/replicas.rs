@@ -278,6 +278,35 @@ fn what_has_not_changed_is_not_sent_again_but_what_was_not_understood_is() {
     assert!(!replica.asked()[1].to_lowercase().contains("if-none-match"));
 }
 
+#[test]
+fn a_value_without_a_time_holds_again_each_time_that_it_is_told() {
+    let replica = Replica::mannered(|head, to| {
+        if head.to_lowercase().contains("if-none-match") {
+            return write(to, "304 Not Modified\r\nETag: \"7\"", b"");
+        }
+        let body = b"{\"value\": 300, \"time\": \"2026-01-05T12:00Z\"}";
+        write(to, "200 OK\r\nETag: \"7\"", body);
+    });
+    let asker = |time: &str| {
+        let text = format!(
+            "{{type: json, url: \"{}/now\", pointer: /value, {time} unit: g/kWh, factors: direct}}",
+            replica.url()
+        );
+        let entry: Entry = serde_yaml::from_str(&text).unwrap();
+        let client = client(Duration::from_secs(20));
+        Asker::new(entry.open().unwrap(), vec!["DE".into()], client)
+    };
+    let mut undated = asker("");
+    for minutes in [0, 5] {
+        let now = noon() + Duration::from_secs(60 * minutes);
+        let answer = undated.ask(0, 0, now).unwrap().unwrap();
+        assert_eq!(answer.points[0].from, now);
+    }
+    let mut dated = asker("time_pointer: /time,");
+    assert_eq!(grams(dated.ask(0, 0, noon())), 300.0);
+    assert_eq!(dated.ask(0, 0, noon()), Ok(None));
+}
+
 /// Points that a site's own API gives as JSON, by the provider that reads any.
 fn own(body: &str, unit: &str, time: &str) -> Result<Option<Answer>, Failure> {
     let body = body.to_owned();

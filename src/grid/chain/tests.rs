@@ -112,3 +112,41 @@ fn a_zone_that_nobody_knows_is_a_slip() {
         "{reason}"
     );
 }
+
+#[test]
+fn a_provider_of_some_zones_is_in_all_else_the_same() {
+    for (entry, dated, whole) in [
+        (
+            "{type: file, path: /x.csv, unit: g/kWh, factors: direct",
+            true,
+            true,
+        ),
+        (
+            "{type: json, url: 'https://x/y', pointer: /a, unit: g/kWh, factors: direct",
+            false,
+            false,
+        ),
+        (
+            "{type: entsoe, token_file: /t, eic: 10YDOM-1001A082L",
+            true,
+            false,
+        ),
+    ] {
+        let of = |entry: String| opened(&entry, &["DE"]).unwrap().remove(0);
+        let (all, some) = (
+            of(format!("{entry}}}")),
+            of(format!("{entry}, zones: [DE]}}")),
+        );
+        for provider in [&all, &some] {
+            assert_eq!(
+                (provider.is_dated(), provider.is_whole()),
+                (dated, whole),
+                "{entry}"
+            );
+            assert_eq!(provider.tie(), all.tie());
+            assert_eq!(provider.secret(), all.secret());
+            assert_eq!(provider.terms(), all.terms());
+            assert!(!provider.terms().is_empty() && provider.tie().is_some());
+        }
+    }
+}

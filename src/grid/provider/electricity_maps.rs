@@ -86,7 +86,10 @@ impl Provider for ElectricityMaps {
                 Version::V3 => "v3",
                 Version::V4 => "v4",
             };
-            let (base, factors) = (self.0.base_url.trim_end_matches('/'), self.0.factors.label());
+            let (base, factors) = (
+                self.0.base_url.trim_end_matches('/'),
+                self.0.factors.label(),
+            );
             let url = format!(
                 "{base}/{version}/carbon-intensity/{path}?zone={}&emissionFactorType={factors}\
                  &shouldUseFallbackCallerLookup=false",
@@ -102,12 +105,21 @@ impl Provider for ElectricityMaps {
             ask(What::History, "history", 6 * 3600),
         ];
         if self.0.forecast {
-            all.push(ask(What::Forecast, "forecast", 3600));
+            // Without it there is a day.
+            let mut two_days = ask(What::Forecast, "forecast", 3600);
+            two_days.url.push_str("&horizonHours=48");
+            all.push(two_days);
         }
         Ok(all)
     }
 
-    fn read(&self, what: What, zone: &str, body: &[u8], _now: Timestamp) -> Result<Answer, Garbage> {
+    fn read(
+        &self,
+        what: What,
+        zone: &str,
+        body: &[u8],
+        _now: Timestamp,
+    ) -> Result<Answer, Garbage> {
         let answer: Told = read::json(body)?;
         if !answer.zone.eq_ignore_ascii_case(zone) {
             let other = read::short(&answer.zone);
@@ -125,8 +137,14 @@ impl Provider for ElectricityMaps {
             let (Some(grams), Some(from)) = (value.intensity, value.datetime.as_deref()) else {
                 continue;
             };
+            if value.method.as_deref() == Some(SANDBOX) {
+                let why = "the token is a sandbox's, whose values are made up: give one of a real account";
+                return Err(Garbage::Refused(why.to_owned()));
+            }
             if value.factors.is_some_and(|counted| counted != factors) {
-                return Err(Garbage::Form("its emissionFactorType is not the one asked for".into()));
+                return Err(Garbage::Form(
+                    "its emissionFactorType is not the one asked for".into(),
+                ));
             }
             let nature = match (what, value.is_estimated) {
                 (What::Forecast, _) => Nature::Forecast,
@@ -153,6 +171,9 @@ impl Provider for ElectricityMaps {
     }
 }
 
+/// The `estimationMethod` of what is answered to a token for trying the API out.
+const SANDBOX: &str = "SANDBOX_MODE_DATA";
+
 /// Any of the three answers.
 #[derive(Deserialize)]
 struct Told {
@@ -172,6 +193,8 @@ struct Value {
     datetime: Option<String>,
     #[serde(rename = "isEstimated")]
     is_estimated: Option<bool>,
+    #[serde(rename = "estimationMethod")]
+    method: Option<String>,
     #[serde(rename = "emissionFactorType")]
     factors: Option<Scope>,
     #[serde(rename = "temporalGranularity")]
@@ -201,9 +224,21 @@ mod tests {
         let all = provider("v3").requests("US-CAL CISO", now).unwrap();
         assert_eq!(all.len(), 3);
         for request in &all {
-            assert!(request.url.starts_with("https://api.electricitymaps.com/v3/carbon-intensity/"));
-            assert!(request.url.contains("zone=US-CAL%20CISO&"), "{}", request.url);
-            assert!(request.url.ends_with("&shouldUseFallbackCallerLookup=false"));
+            assert!(
+                request
+                    .url
+                    .starts_with("https://api.electricitymaps.com/v3/carbon-intensity/")
+            );
+            assert!(
+                request.url.contains("zone=US-CAL%20CISO&"),
+                "{}",
+                request.url
+            );
+            assert!(request.url.contains("&shouldUseFallbackCallerLookup=false"));
+            assert_eq!(
+                request.url.ends_with("&horizonHours=48"),
+                request.what == What::Forecast
+            );
             assert_eq!(request.auth, Auth::Header("auth-token", ""));
         }
     }
@@ -214,16 +249,33 @@ mod tests {
             "updatedAt":"2025-10-17T10:39:53.914Z","emissionFactorType":"lifecycle","isEstimated":true,
             "estimationMethod":"TIME_SLICER_AVERAGE","temporalGranularity":"hourly"}"#;
         let span = "2025-10-17T11:00:00Z..2025-10-17T12:00:00Z".to_owned();
-        assert_eq!(told(What::Latest, body).unwrap(), [(span, 245.0, Nature::Estimated)]);
+        assert_eq!(
+            told(What::Latest, body).unwrap(),
+            [(span, 245.0, Nature::Estimated)]
+        );
         let five = body.replace("hourly", "5_minutes").replace("true", "false");
         let span = "2025-10-17T11:00:00Z..2025-10-17T11:05:00Z".to_owned();
-        assert_eq!(told(What::Latest, &five).unwrap(), [(span, 245.0, Nature::Measured)]);
+        assert_eq!(
+            told(What::Latest, &five).unwrap(),
+            [(span, 245.0, Nature::Measured)]
+        );
         let none = body.replace("245", "null");
         assert_eq!(told(What::Latest, &none), Err(Garbage::Empty));
         let direct = body.replace("lifecycle", "direct");
         assert!(told(What::Latest, &direct).is_err());
+        let sandbox = body.replace("TIME_SLICER_AVERAGE", "SANDBOX_MODE_DATA");
+        let error = told(What::Latest, &sandbox).unwrap_err().to_string();
+        assert!(
+            error.contains("made up") && error.contains("real account"),
+            "{error}"
+        );
         let other = body.replace("\"AT\"", "\"DE\"");
-        assert!(told(What::Latest, &other).unwrap_err().to_string().contains("DE"));
+        assert!(
+            told(What::Latest, &other)
+                .unwrap_err()
+                .to_string()
+                .contains("DE")
+        );
     }
 
     #[test]
@@ -233,8 +285,14 @@ mod tests {
             {"carbonIntensity":null,"datetime":"2025-10-17T13:00:00.000Z"}],
             "updatedAt":"2025-10-17T11:25:24.685Z"}"#;
         let span = "2025-10-17T12:00:00Z..2025-10-17T13:00:00Z".to_owned();
-        assert_eq!(told(What::Forecast, body).unwrap(), [(span.clone(), 326.0, Nature::Forecast)]);
+        assert_eq!(
+            told(What::Forecast, body).unwrap(),
+            [(span.clone(), 326.0, Nature::Forecast)]
+        );
         let history = body.replace("forecast", "history");
-        assert_eq!(told(What::History, &history).unwrap(), [(span, 326.0, Nature::Measured)]);
+        assert_eq!(
+            told(What::History, &history).unwrap(),
+            [(span, 326.0, Nature::Measured)]
+        );
     }
 }

@@ -8,7 +8,7 @@
 
 use super::own::{Step, Unit};
 use super::{Answer, Garbage, Manners, Provider, Request, What, read};
-use crate::grid::series::{Nature, Point, Scope, Signal};
+use crate::grid::series::{Nature, Point, Scope, Signal, after};
 use crate::units::GramsPerKwh;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -51,6 +51,10 @@ pub(super) fn open(config: &Config) -> Result<File, String> {
     Ok(File(config.clone()))
 }
 
+/// The file is read every minute, and what begins before the next time must be known to have begun then: a
+/// value holds from its beginning, and not from when the file is next read.
+const SOON: Duration = Duration::from_secs(120);
+
 /// Most rows: a year of quarters, more than are kept.
 const MOST: usize = 40_000;
 
@@ -74,6 +78,11 @@ impl Provider for File {
     fn tie(&self) -> Option<&'static str> {
         let is_tied = !self.0.path.to_string_lossy().contains("{zone}");
         is_tied.then_some("write {zone} into path, where the name of the zone stands")
+    }
+
+    /// A row that was taken out of the file was wrong.
+    fn is_whole(&self) -> bool {
+        true
     }
 
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {
@@ -113,7 +122,7 @@ impl Provider for File {
                 continue;
             };
             let from = read::moment(&row.from)?;
-            let nature = row.nature.unwrap_or(if from > now {
+            let nature = row.nature.unwrap_or(if from > after(now, SOON) {
                 Nature::Forecast
             } else {
                 Nature::Measured

@@ -160,6 +160,10 @@ impl Provider for Json {
         is_tied.then_some("write {zone} into url, where the name of the zone stands")
     }
 
+    fn is_dated(&self) -> bool {
+        self.0.time_pointer.is_some()
+    }
+
     fn requests(&self, zone: &str, _now: Timestamp) -> Result<Vec<Request>, String> {
         let url = self.0.url.of_zone(zone);
         let request = Request::open(What::Latest, url, self.0.step.every());

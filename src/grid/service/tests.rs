@@ -1,5 +1,5 @@
 use super::super::provider::{Answer, Entry};
-use super::super::series::{Nature, Point, Scope};
+use super::super::series::{Nature, Point, Scope, before};
 use super::*;
 use crate::data;
 use crate::units::GramsPerKwh;
@@ -310,4 +310,119 @@ fn a_mean_of_a_year_or_a_month_tells_which_and_a_moment_does_not() {
     assert_eq!(grid("2025-08-01", "2025-09-01", 0), of("2025-08"));
     assert_eq!(grid("2025-12-01", "2026-01-01", 0), of("2025-12"));
     assert_eq!(grid("2026-01-05", "2026-01-06", 1).1, "");
+}
+
+#[test]
+fn a_provider_need_not_know_every_zone_of_a_relay_if_another_one_does() {
+    let entries = "[{type: rte-eco2mix}, {type: energy-charts}]";
+    let entries: Vec<Entry> = serde_yaml::from_str(entries).unwrap();
+    let providers: Vec<_> = entries.iter().map(|entry| entry.open().unwrap()).collect();
+    let unknown = |provider, zone| {
+        let failed = failed(provider);
+        let failure = failed.answer.unwrap_err();
+        News {
+            zone,
+            answer: Err(Failure {
+                reason: "config",
+                ..failure
+            }),
+            ..failed
+        }
+    };
+    let up = |zones: &[&str], unknown: News| {
+        let places = zones.iter().map(|zone| Place {
+            bundled: crate::grid::of_zone(&data::zone(zone).unwrap()),
+            max_age: 2 * HOUR,
+        });
+        let mut service = Service::new(places.collect(), &providers, BTreeMap::new());
+        let well = news(unknown.provider, &[("12:00", 300.0, Nature::Measured)]);
+        service.hear(&unknown, at("12:00"));
+        service.hear(&News { number: 7, ..well }, at("12:00"));
+        let (conditions, _) = service.conditions(0, at("12:00")).unwrap();
+        conditions.providers[unknown.provider].up
+    };
+    assert!(up(&["FR", "DE"], unknown(0, 1)));
+    // Where it knows none of them, or nobody knows this one, something is to be mended.
+    assert!(!up(&["DE"], unknown(0, 0)));
+    assert!(!up(&["FR", "US-CAL-CISO"], unknown(0, 1)));
+}
+
+#[test]
+fn what_was_told_under_other_terms_is_not_kept_as_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = |resolution: &str| {
+        let entry = format!("{{type: ember, token_file: /t, resolution: {resolution}}}");
+        let entry: Entry = serde_yaml::from_str(&entry).unwrap();
+        vec![entry.open().unwrap()]
+    };
+    let mean = |from: &str, days: u32, grams| {
+        let from: Timestamp = from.parse().unwrap();
+        let points = vec![Point::lasting(
+            from,
+            24 * HOUR * days,
+            grams,
+            Nature::Measured,
+        )];
+        let of = None;
+        let scope = Scope::Lifecycle;
+        News {
+            provider: 0,
+            zone: 0,
+            number: 0,
+            answer: Ok(Some(Answer { scope, points, of })),
+        }
+    };
+    let mut service = Service::new(vec![place()], &provider("monthly"), BTreeMap::new());
+    service.hear(&mean("2025-11-01T00:00:00Z", 30, 111.0), at("12:00"));
+    assert_eq!(grid(&mut service, "12:00").2, GramsPerKwh(111.0));
+    let mut store = Store::new(folder.path());
+    store.save(service.told());
+    // The month begins later than the year, and would be its last value for ever.
+    let mut service = Service::new(vec![place()], &provider("yearly"), store.load());
+    service.hear(&mean("2024-01-01T00:00:00Z", 366, 344.0), at("12:00"));
+    assert_eq!(grid(&mut service, "12:00").2, GramsPerKwh(344.0));
+}
+
+#[test]
+fn a_large_file_is_not_written_at_every_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("intensity.json");
+    let service = Service::new(vec![place()], &providers(), BTreeMap::new());
+    let (give, inbox) = sync_channel(QUEUE);
+    let now = clock::now().wall;
+    let step = Duration::from_secs(300);
+    for (count, grams) in [(2300, 300.0), (1, 777.0)] {
+        let points = (0..count).map(|number| {
+            Point::lasting(
+                before(now, step * (number + 1)),
+                step,
+                grams,
+                Nature::Measured,
+            )
+        });
+        let answer = Answer {
+            scope: Scope::Lifecycle,
+            points: points.collect(),
+            of: None,
+        };
+        let answer = Ok(Some(answer));
+        give.send(News {
+            answer,
+            ..failed(0)
+        })
+        .unwrap();
+    }
+    drop(give);
+    let mut kept = Vec::new();
+    let store = Some(Store::new(folder.path()));
+    keep(service, store, &inbox, |_, _, _| {
+        kept.push(std::fs::read_to_string(&file).unwrap_or_default());
+        Some(Timestamp::MAX)
+    });
+    assert!(
+        kept[1].contains("300.0") && kept[1].len() > 256 << 10,
+        "{}",
+        kept[1].len()
+    );
+    assert_eq!(kept[1], kept[2], "the second answer waits");
 }

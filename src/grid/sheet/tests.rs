@@ -17,6 +17,8 @@ fn zone(providers: &[&str]) -> Zone {
             lag: HOUR,
             coarse: false,
         },
+        is_whole: false,
+        terms: String::new(),
     };
     let chain = providers.iter().map(source).collect();
     Zone::new(chain, 2 * HOUR, Told::default())

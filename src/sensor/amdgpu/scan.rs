@@ -47,9 +47,11 @@ impl Site {
             if !directory.exists() {
                 continue;
             }
-            if let Some(parent) = parent(&directory).filter(|parent| listing.names.contains(parent)) {
+            if let Some(parent) = parent(&directory).filter(|parent| listing.names.contains(parent))
+            {
                 let place = format!("{address} of {parent}");
-                scan.left_out.push((place, "a virtual function: its card is read"));
+                scan.left_out
+                    .push((place, "a virtual function: its card is read"));
                 continue;
             }
             match facts(address, directory, &driver) {
@@ -112,11 +114,15 @@ fn facts(address: &str, directory: PathBuf, driver: &str) -> Result<Facts, Fault
     let peek = |file: &str| sysfs::peek(directory.join(file));
     let chip = peek("device").and_then(|device| chips::find(&device));
     let nature = chip.map(|chip| chip.nature);
-    let product = peek("product_name").map(|name| tidy(&name)).filter(|name| !name.is_empty());
+    let product = peek("product_name")
+        .map(|name| tidy(&name))
+        .filter(|name| !name.is_empty());
     let model = product.or_else(|| chip.map(|chip| chip.model.to_owned()));
     let memory = sysfs::peek_u64(directory.join("mem_info_vram_total")).filter(|bytes| *bytes > 0);
     let hwmon = hwmon(&directory);
-    let label = hwmon.as_ref().and_then(|hwmon| sysfs::peek(hwmon.join("in1_label")));
+    let label = hwmon
+        .as_ref()
+        .and_then(|hwmon| sysfs::peek(hwmon.join("in1_label")));
     Ok(Facts {
         id: format!("gpu-{}", unique.as_deref().unwrap_or(address)),
         address: address.to_owned(),
@@ -148,12 +154,19 @@ fn is_unique(text: &str) -> bool {
 fn hwmon(directory: &Path) -> Option<PathBuf> {
     let all = directory.join("hwmon");
     let listing = sysfs::list(&all).ok()?;
-    let mut chips = listing.names.iter().filter(|name| name.starts_with("hwmon"));
+    let mut chips = listing
+        .names
+        .iter()
+        .filter(|name| name.starts_with("hwmon"));
     chips.next().map(|name| all.join(name))
 }
 
 /// A text as part of a description: short, and on one line.
 fn tidy(text: &str) -> String {
-    let plain: String = text.chars().filter(|c| !c.is_control()).take(NAME).collect();
+    let plain: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(NAME)
+        .collect();
     plain.trim().to_owned()
 }

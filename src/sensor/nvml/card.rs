@@ -134,7 +134,10 @@ impl Card {
             field,
         };
         let meter = fields.module.filter(|_| !counts_module);
-        let mut extras: Vec<Extra> = meter.map(|field| extra(&module, field)).into_iter().collect();
+        let mut extras: Vec<Extra> = meter
+            .map(|field| extra(&module, field))
+            .into_iter()
+            .collect();
         extras.extend(fields.memory.map(|field| extra(&memory, field)));
         Ok(Self {
             has_load: gpu.utilization_rates().is_ok(),
@@ -176,7 +179,11 @@ impl Card {
             Some(value) => value,
             None => Value::Power(watts(powers.pop().flatten().ok_or(NvmlError::NoData)?)),
         };
-        let load = if self.has_load { gpu.utilization_rates().ok() } else { None };
+        let load = if self.has_load {
+            gpu.utilization_rates().ok()
+        } else {
+            None
+        };
         let load = load.map(|rates| f64::from(rates.gpu) / 100.0);
         good.push(Reading {
             utilization: load.filter(|load| *load <= 1.0),
@@ -184,7 +191,8 @@ impl Card {
             ..Reading::new(&self.source, value)
         });
         for (extra, power) in self.extras.iter().zip(powers) {
-            let reading = power.map(|power| Reading::new(&extra.source, Value::Power(watts(power))));
+            let reading =
+                power.map(|power| Reading::new(&extra.source, Value::Power(watts(power))));
             good.extend(reading);
         }
         if let Some(module) = &self.module {
@@ -227,7 +235,9 @@ impl Fields {
 
 /// The limit in force; `None` where the GPU does not tell.
 pub(super) fn limit(library: &Library, place: usize) -> Option<Watts> {
-    let limit = library.gpu(place).and_then(|gpu| gpu.enforced_power_limit());
+    let limit = library
+        .gpu(place)
+        .and_then(|gpu| gpu.enforced_power_limit());
     limit.ok().map(watts).filter(|limit| *limit > Watts::ZERO)
 }
 
@@ -251,7 +261,9 @@ fn maybe<T>(answer: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(
-            NvmlError::NotSupported | NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_),
+            NvmlError::NotSupported
+            | NvmlError::FunctionNotFound
+            | NvmlError::FailedToLoadSymbol(_),
         ) => Ok(None),
         Err(error) => Err(error),
     }

@@ -117,7 +117,10 @@ fn judge(error: &NvmlError) -> (Option<io::ErrorKind>, &'static str) {
             "this is not the driver's libnvidia-ml.so.1, or a very old one: give the right one by \
              --sensor.nvml.library",
         ),
-        E::Timeout => (Some(io::ErrorKind::TimedOut), "see dmesg for lines with NVRM"),
+        E::Timeout => (
+            Some(io::ErrorKind::TimedOut),
+            "see dmesg for lines with NVRM",
+        ),
         _ => (None, "see dmesg for lines with NVRM"),
     }
 }
@@ -152,7 +155,11 @@ mod tests {
             (NvmlError::GpuLost, "vanished", "gpu-reset"),
             (NvmlError::NoPermission, "permission", "/dev/nvidiactl"),
             (NvmlError::DriverNotLoaded, "vanished", "modprobe nvidia"),
-            (NvmlError::LibRmVersionMismatch, "device", "restart gramwatt"),
+            (
+                NvmlError::LibRmVersionMismatch,
+                "device",
+                "restart gramwatt",
+            ),
             (NvmlError::Unknown, "device", "restart the container"),
             (NvmlError::ResetRequired, "device", "gpu-reset"),
             (NvmlError::UnexpectedVariant(27), "device", "dmesg"),

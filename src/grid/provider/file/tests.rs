@@ -1,4 +1,6 @@
 use super::*;
+use crate::grid::choose::Tier;
+use crate::grid::zone::{Source, Told, Zone};
 
 const CSV: &str = include_str!("../../../../tests/replicas/grid/file/own.csv");
 const JSON: &str = include_str!("../../../../tests/replicas/grid/file/own.json");
@@ -114,4 +116,36 @@ fn what_is_written_otherwise_is_told_with_its_line() {
         read("from,intensity\n2026-01-05T12:00Z,\u{0}\n"),
         Err(Garbage::Form(_))
     ));
+}
+
+/// The file is read every minute: what begins before the next time holds from its beginning.
+#[test]
+fn what_begins_within_the_minute_is_known_to_begin() {
+    let now: Timestamp = "2026-01-05T12:59:01Z".parse().unwrap();
+    let provider = open(&config("unit: g/kWh")).unwrap();
+    let body =
+        "from,intensity\n2026-01-05T12:00Z,300\n2026-01-05T13:00Z,100\n2026-01-05T14:00Z,50\n";
+    let answer = provider
+        .read(What::Latest, "DE", body.as_bytes(), now)
+        .unwrap();
+    let chain = vec![Source {
+        provider: provider.name().to_owned(),
+        signal: provider.signal(),
+        manners: provider.manners(),
+        is_whole: provider.is_whole(),
+        terms: String::new(),
+    }];
+    let mut zone = Zone::new(chain, Duration::from_secs(7200), Told::default());
+    zone.hear(0, &answer, now);
+    let hour: Timestamp = "2026-01-05T13:00:00Z".parse().unwrap();
+    let before = zone.choose(Signal::Average, now).unwrap();
+    assert_eq!(
+        (before.intensity(), before.until),
+        (GramsPerKwh(300.0), hour)
+    );
+    let choice = zone.choose(Signal::Average, hour).unwrap();
+    assert_eq!(
+        (choice.intensity(), choice.tier),
+        (GramsPerKwh(100.0), Tier::Live)
+    );
 }
