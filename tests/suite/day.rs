@@ -17,6 +17,7 @@ use gramwatt::workload::watch::{Ask, Looker, Plan};
 use gramwatt::workload::{Health, gpu::Gpus};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -332,13 +333,13 @@ fn gpu_use(workload: &Workload) -> Use {
         .unwrap()
 }
 
-/// The last figures of every workload: those of jobs leave the page.
-fn play() -> (
-    std::collections::BTreeMap<String, (f64, f64, f64, &'static str)>,
-    Snapshot,
-) {
+/// The last figures of every workload, for those of jobs leave the page; how its GPU was divided, and for how
+/// many seconds.
+type Last = BTreeMap<String, (f64, f64, f64, BTreeMap<&'static str, u32>)>;
+
+fn play() -> (Last, Snapshot) {
     let mut day = Day::new();
-    let mut last = std::collections::BTreeMap::new();
+    let mut last = Last::new();
     let mut page = day.second(0.0);
     for second in 1..=SECONDS {
         let t = f64::from(second);
@@ -348,10 +349,9 @@ fn play() -> (
             if let Some(used) = workload.uses.iter().find(|used| used.kind == Kind::Gpu) {
                 let reserved = used.reserved.map_or(0.0, |joules| joules.0);
                 let grams = used.grams.unwrap().0;
-                last.insert(
-                    workload.name.to_string(),
-                    (used.joules.0, grams, reserved, workload.gpu_split),
-                );
+                let figures = last.entry(workload.name.to_string()).or_default();
+                (figures.0, figures.1, figures.2) = (used.joules.0, grams, reserved);
+                *figures.3.entry(workload.gpu_split).or_default() += 1;
             }
         }
     }
@@ -397,10 +397,19 @@ fn everybody_is_billed_what_they_used() {
     assert_eq!(last["6"].2, last["6"].0, "all of it was held and not used");
     // The looks at their ends find their processes gone already.
     assert!(last["1"].2 < 0.02 * last["1"].0 && last["2"].2 < 0.04 * last["2"].0);
+    // Their last seconds are divided equally, for then nobody knows any more how busy they were.
+    let mostly = |name: &str| {
+        last[name]
+            .3
+            .iter()
+            .max_by_key(|(_, seconds)| **seconds)
+            .unwrap()
+    };
     assert_eq!(
-        (last["1"].3, last["2"].3, last["4"].3),
+        (*mostly("1").0, *mostly("2").0, *mostly("4").0),
         ("whole", "utilization", "mig")
     );
+    assert!(*mostly("2").1 > 150, "{:?}", last["2"].3);
     // Nothing is lost, nothing is twice.
     let all = page.workloads.as_ref().unwrap();
     assert!(all.residual.0.abs() < 1e-3, "{}", all.residual.0);
