@@ -1,12 +1,15 @@
 //! All wiring: sensors, engine, books on disk and HTTP. The program and the tests enter here.
 
+mod begin;
+
+use self::begin::{ask, observe, start, visit};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Batch, Engine};
 use crate::grid::conditions::Conditions;
 use crate::grid::facility::{self, Facts};
 use crate::grid::schedule::Doors;
-use crate::grid::service::{self, Moments, Running, Service};
+use crate::grid::service::{self, Running};
 use crate::ledger::Method;
 use crate::process;
 use crate::sampler::Samplers;
@@ -195,66 +198,6 @@ fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, State
         }
         Err(error) => Err(error),
     }
-}
-
-fn start(setup: &mut Setup, orders: &SyncSender<Order>) -> io::Result<Samplers> {
-    let orders = orders.clone();
-    let deliver = move |batch| orders.send(Order::Batch(batch)).is_ok();
-    Samplers::start(std::mem::take(&mut setup.sensors), &deliver)
-}
-
-/// Starts to ask for the intensity of the moment, where anybody is to be asked.
-fn ask(
-    setup: &mut Setup,
-    number: u64,
-    books: Option<&Path>,
-    doors: &Doors,
-    orders: &SyncSender<Order>,
-) -> io::Result<Option<Running>> {
-    let Some(watch) = setup.watch.take() else {
-        return Ok(None);
-    };
-    let orders = orders.clone();
-    let tell = move |service: &mut Service, _: Option<usize>, at: Moments| {
-        let (conditions, until) = service.conditions(0, at.now)?;
-        let conditions = Box::new(Conditions {
-            since: at.since,
-            ..conditions
-        });
-        orders.send(Order::Conditions(number, conditions)).ok()?;
-        Some(until)
-    };
-    service::start(vec![watch.place], watch.providers, books, doors, tell).map(Some)
-}
-
-/// Starts to ask what holds of the site, where anybody is to be asked.
-fn visit(
-    setup: &mut Setup,
-    number: u64,
-    doors: &Doors,
-    orders: &SyncSender<Order>,
-) -> io::Result<Option<facility::Running>> {
-    let Some(plan) = setup.facility.take() else {
-        return Ok(None);
-    };
-    let orders = orders.clone();
-    let tell = move |facts| orders.send(Order::Facts(number, Box::new(facts))).is_ok();
-    facility::start(plan, doors, tell).map(Some)
-}
-
-/// Starts to look who uses the machine, where anybody can be found.
-fn observe(
-    setup: &mut Setup,
-    number: u64,
-    latest: &watch::Receiver<Arc<Snapshot>>,
-    orders: &SyncSender<Order>,
-) -> io::Result<Option<Lookout>> {
-    let Some(plan) = setup.workloads.take() else {
-        return Ok(None);
-    };
-    let orders = orders.clone();
-    let tell = move |census| orders.send(Order::Census(number, Box::new(census))).is_ok();
-    Lookout::start(plan, latest.clone(), tell).map(Some)
 }
 
 /// The engine's thread: books batches as they come, and closes the books at every tick. What a

@@ -119,6 +119,7 @@ fn workloads(config: &Config, look: Look) -> Option<workload::watch::Plan> {
     let nvml = &config.sensors.nvml;
     Some(workload::watch::Plan {
         config: config.workloads.clone(),
+        host: config.host().to_string(),
         sys: config.path.sysfs.clone(),
         proc: config.path.procfs.clone(),
         nvml: nvml.enabled.then(|| nvml.library.clone()),

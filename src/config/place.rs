@@ -19,7 +19,9 @@ const AUTO: &str = "auto";
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Cloud {
     /// `aws`, `gcp`, `azure`, ...; or `auto` (also written `cloud: auto`): ask the instance metadata service
-    /// of AWS, Google Cloud or Azure when starting, if the firmware says that the machine is one of theirs.
+    /// of AWS, Google Cloud or Azure when starting, if the firmware says that the machine is one of theirs;
+    /// where that tells nothing and `workloads.kubernetes.api_server` leads to an API server, the node's
+    /// label `topology.kubernetes.io/region`, which needs the right to get nodes.
     pub provider: String,
     /// The provider's name of the region, such as `eu-central-1`; left out with `auto`.
     pub region: Option<String>,

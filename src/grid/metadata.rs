@@ -173,14 +173,8 @@ impl Asking<'_> {
             )?)
         };
         let (region, zone) = (ask("region")?, ask("availability-zone")?);
-        // A Local Zone or a Wavelength Zone is of a region, and stands in another town.
-        let letter = zone.strip_prefix(&region).unwrap_or_default();
-        if letter.len() == 1 {
-            return Ok(region);
-        }
-        Err(format!(
-            "{zone:?} is not inside of {region}, but an outpost of it elsewhere"
-        ))
+        is_inside(&zone, &region)?;
+        Ok(region)
     }
 
     fn gcp(&self) -> Result<String, String> {
@@ -204,12 +198,26 @@ impl Asking<'_> {
     }
 }
 
+/// Whether an availability zone of AWS is in the town of its region: a Local Zone or a Wavelength Zone is of
+/// a region, and stands in another one.
+pub(super) fn is_inside(zone: &str, region: &str) -> Result<(), String> {
+    if zone
+        .strip_prefix(region)
+        .is_some_and(|letter| letter.len() == 1)
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "{zone:?} is not inside of {region}, but an outpost of it elsewhere"
+    ))
+}
+
 fn name(reply: &Reply) -> Result<String, String> {
     plain(String::from_utf8_lossy(&reply.body).trim())
 }
 
 /// A name of a region or zone, and nothing else: no page of a proxy, no mistake in prose.
-fn plain(text: &str) -> Result<String, String> {
+pub(super) fn plain(text: &str) -> Result<String, String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if (2..=40).contains(&text.len()) && text.chars().all(is_part) {
         return Ok(text.to_owned());

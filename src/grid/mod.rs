@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod forecast;
 pub mod market;
 pub mod metadata;
+mod node_label;
 pub mod provider;
 pub mod pue;
 pub mod schedule;
@@ -158,12 +159,17 @@ fn mapped(config: &Config, map: &ZoneMap, look: Look) -> Result<Option<Grid>, St
     Ok(Some(because(zone, why)))
 }
 
-/// What the cloud itself says of the place.
+/// What the cloud itself says of the place, or else the Kubernetes node.
 fn automatic(config: &Config, cloud: &Cloud, look: Look) -> Result<(Grid, Option<f64>), String> {
     if look == Look::Paper {
         return Err("grid.cloud is auto, and nobody was asked".to_owned());
     }
-    let found = metadata::ask(&config.path.sysfs, &cloud.metadata).map_err(|reason| {
+    let found = metadata::ask(&config.path.sysfs, &cloud.metadata);
+    let found = found.or_else(|reason| match node_label::ask(config) {
+        None => Err(reason),
+        Some(told) => told.map_err(|other| format!("{reason}; {other}")),
+    });
+    let found = found.map_err(|reason| {
         format!(
             "grid.cloud is auto: {reason}. There are no CO2e figures: set grid.cloud: {{provider, region}} or \
              grid.zone, or reload to ask again"

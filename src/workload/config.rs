@@ -146,6 +146,20 @@ impl Workloads {
         }
     }
 
+    /// How Kubernetes is asked, with whether it is.
+    #[must_use]
+    pub fn kubernetes(&self) -> kubernetes::Config {
+        let enabled = match self.wants(ManagerName::Kubernetes) {
+            None => kubernetes::Wanted::Auto,
+            Some(true) => kubernetes::Wanted::Yes,
+            Some(false) => kubernetes::Wanted::No,
+        };
+        kubernetes::Config {
+            enabled,
+            ..self.kubernetes.clone()
+        }
+    }
+
     /// Whether anything is looked for at all.
     #[must_use]
     pub fn is_on(&self) -> bool {

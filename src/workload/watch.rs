@@ -2,7 +2,7 @@
 //! managers and accelerators tell into one [`Census`].
 
 use super::census::{Census, Occupancies};
-use super::config::{ManagerName, Workloads};
+use super::config::Workloads;
 use super::gpu::{Gpus, Observer};
 use super::kubernetes::{self, PodBook, PodResources};
 use super::machine::Reader;
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
+use tracing::warn;
 
 /// So often the kubelet is asked who holds accelerators where nobody came or went.
 const POLL: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ const STALE: u32 = 4;
 pub struct Plan {
     /// The configuration.
     pub config: Workloads,
+    /// The machine's name.
+    pub host: String,
     /// `/sys`, or what stands for it.
     pub sys: PathBuf,
     /// `/proc`, or what stands for it.
@@ -116,7 +119,7 @@ pub struct Looker {
     jobs: Jobs,
     processes: Processes,
     pods: Option<kubernetes::Names>,
-    resources: Option<Result<PodResources, Fault>>,
+    resources: Option<PodResources>,
     gpus: Option<Ask>,
     directory: Directory,
     tenure: Tenure,
@@ -124,7 +127,6 @@ pub struct Looker {
     /// When the kubelet was last asked, what it said, and what was wrong.
     polled: Option<Duration>,
     held: Vec<Hold>,
-    unasked: Option<Fault>,
     /// Until when it is told who was on accelerators.
     occupied: Duration,
 }
@@ -134,26 +136,27 @@ impl Looker {
     #[must_use]
     pub fn new(plan: &Plan, gpus: Option<Ask>, now: Duration) -> Self {
         let config = plan.config.clone();
-        let kubernetes = config.wants(ManagerName::Kubernetes) != Some(false);
+        let kubernetes = config.kubernetes();
         let mount = plan.sys.join("fs/cgroup");
-        let socket = &config.kubernetes.pod_resources;
         let labels = config.label_names();
         Self {
             tree: cgroup::Tree::open(&mount),
             machine: Reader::new(&plan.proc),
             jobs: Jobs::new(&plan.proc, &config.slurm),
             processes: Processes::new(&plan.proc, &config.processes),
-            pods: kubernetes
-                .then(|| kubernetes::Names::start(&config.kubernetes, &labels))
+            pods: kubernetes::start(&kubernetes, &plan.host, &labels)
+                .inspect_err(|error| warn!("no thread to ask for the names of pods: {error}"))
+                .ok(),
+            resources: PodResources::new(&kubernetes, &plan.host)
+                .inspect_err(|error| warn!("no way to ask the kubelet: {error}"))
+                .ok()
                 .flatten(),
-            resources: (kubernetes && socket.exists()).then(|| PodResources::new(socket)),
             gpus,
             directory: Directory::new(&config),
             tenure: Tenure::default(),
             last: now,
             polled: None,
             held: Vec::new(),
-            unasked: None,
             occupied: now,
             proc: plan.proc.clone(),
             mount,
@@ -173,9 +176,9 @@ impl Looker {
         });
         self.follow(at, &mut seen);
         let book = self.pods.as_ref().map(kubernetes::Names::book);
-        if let Some(pods) = &self.pods {
-            health.push(pods.health());
-        }
+        let told = self.pods.as_ref().map(kubernetes::Names::health);
+        // Where nobody is to be asked for names there is nothing to say.
+        health.extend(told.filter(|told| told.source != "kubernetes" || !told.faults.is_empty()));
         self.directory.turn_to(book.as_ref());
         self.poll(at, changed, inventory, &mut health);
         seen.retain(|seen| self.directory.admits(seen));
@@ -264,41 +267,36 @@ impl Looker {
         inventory: &Inventory,
         health: &mut Vec<Health>,
     ) {
-        let socket = &self.config.kubernetes.pod_resources;
-        let wanted =
-            self.config.wants(ManagerName::Kubernetes) != Some(false) && !inventory.is_empty();
-        if self.resources.is_none() && wanted && socket.exists() {
-            self.resources = Some(PodResources::new(socket));
-        }
         let due = changed
             || self
                 .polled
                 .is_none_or(|polled| at.saturating_sub(polled) >= POLL);
-        match &mut self.resources {
-            Some(Ok(resources)) if due && wanted => {
-                self.polled = Some(at);
-                match resources.list() {
-                    Ok(held) => (self.held, self.unasked) = (held, None),
-                    // Who held one holds it still, as far as anybody knows.
-                    Err(fault) => self.unasked = Some(fault),
-                }
+        let Some(resources) = self.resources.as_mut().filter(|_| !inventory.is_empty()) else {
+            return;
+        };
+        if due {
+            self.polled = Some(at);
+            // Who held one holds it still, as far as anybody knows.
+            if let Ok(held) = resources.list() {
+                self.held = held;
             }
-            Some(Err(fault)) => self.unasked = Some(fault.clone()),
-            None if wanted && self.directory.has_pods() => {
-                self.unasked = Some(Fault {
-                    place: socket.display().to_string(),
-                    cause: Cause::Io(std::io::ErrorKind::NotFound.into()),
-                    mend: "mount the directory of the kubelet's pod-resources socket, or give its path in \
-                           workloads.kubernetes.pod_resources: until then nobody knows which pod holds which GPU"
-                        .into(),
-                });
-            }
-            _ => {}
         }
-        if self.resources.is_some() || self.unasked.is_some() {
+        let mut faults = resources.health().faults;
+        let socket = &self.config.kubernetes.pod_resources;
+        let is_missing = self.directory.has_pods() && !socket.exists();
+        if faults.is_empty() && is_missing {
+            faults.push(Fault {
+                place: socket.display().to_string(),
+                cause: Cause::Io(std::io::ErrorKind::NotFound.into()),
+                mend: "mount the directory of the kubelet's pod-resources socket, or give its path in \
+                       workloads.kubernetes.pod_resources: until then nobody knows which pod holds which GPU"
+                    .into(),
+            });
+        }
+        if socket.exists() || !faults.is_empty() {
             health.push(Health {
-                source: "kubelet",
-                faults: self.unasked.iter().cloned().collect(),
+                source: "pod-resources",
+                faults,
             });
         }
     }
@@ -319,8 +317,11 @@ impl Looker {
             }
             _ => hold.clone(),
         };
+        // Older kubelets go on telling of the devices of a pod that has ended.
+        let is_over = |hold: &&Hold| book.is_some_and(|book| book.is_over(&hold.owner));
         self.held
             .iter()
+            .filter(|hold| !is_over(hold))
             .map(known)
             .chain(self.jobs.holds())
             .collect()

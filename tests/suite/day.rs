@@ -222,6 +222,7 @@ impl Day {
         let gpus: Ask = Box::new(move || (given.lock().unwrap().clone(), Health::default()));
         let plan = Plan {
             config: config(),
+            host: "node".into(),
             sys: roots.sys.clone(),
             proc: roots.proc.clone(),
             nvml: None,

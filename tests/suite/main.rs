@@ -17,7 +17,8 @@ mod machine;
 mod moving;
 mod nvml;
 mod pages;
-mod kubelet;
+#[path = "../replicas/kubernetes/mod.rs"]
+mod kubernetes;
 mod pdu;
 mod place;
 mod pods;

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::kubernetes;
+
 /// What a replica answers: status line with further headers, and body.
 type Page = (&'static str, String);
 type Answers = Arc<Mutex<Box<dyn Fn(&str) -> Page + Send>>>;
@@ -259,6 +261,59 @@ fn where_no_cloud_tells_there_are_no_grams_and_a_reason() {
             .contains("cloud_region=\"eu-west-3\"")
             .then_some(())
     });
+}
+
+#[test]
+fn a_kubernetes_node_tells_its_region_where_the_machine_does_not() {
+    let server = kubernetes::server::Server::start();
+    let region = "topology.kubernetes.io/region";
+    server.want_token(TOKEN);
+    server.node(
+        "node-a",
+        serde_json::json!({region: "eu-central-1"}),
+        "aws:///eu-central-1a/i-0abc",
+    );
+    let (machine, flags) = machine(&[("sys_vendor", "QEMU")], "");
+    machine.write("account/token", TOKEN);
+    let config = |api_server: &str| {
+        format!(
+            "grid: {{cloud: auto}}\nworkloads: {{kubernetes: {{node: node-a, api_server: \"{api_server}\", \
+             service_account: {}}}}}\n",
+            machine.path("account").display()
+        )
+    };
+    machine.write("gramwatt.yml", config(&server.url()));
+    let program = Program::start(&flags);
+    let told = node_info(&program);
+    assert!(
+        told.contains("cloud_region=\"eu-central-1\"") && told.contains("provider=\"aws\""),
+        "{told}"
+    );
+    let why = "the Kubernetes node node-a has the label topology.kubernetes.io/region=eu-central-1";
+    let (page, said) = (program.get("/").body, doctor(&flags));
+    assert!(page.contains(why), "{page}");
+    assert!(
+        said.contains("place    DE, aws eu-central-1: grid.cloud is auto: ") && said.contains(why),
+        "{said}"
+    );
+    for text in [page, said, program.log.text(), program.get("/metrics").body] {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+    // Who may not is told which right is missing, and who shall not asks nobody.
+    server.refuse("/nodes", 403, "");
+    let said = doctor(&flags);
+    assert!(
+        said.contains("grid     no zone") && said.contains("resources: [nodes], verbs: [get]"),
+        "{said}"
+    );
+    let asked = server.asked().len();
+    machine.write("gramwatt.yml", config("off"));
+    let said = doctor(&flags);
+    assert!(
+        said.contains("grid     no zone") && said.contains("no cloud was asked"),
+        "{said}"
+    );
+    assert_eq!(server.asked().len(), asked);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Pods from end to end: the shipped program on a machine of control groups, with a kubelet's sockets, an API server and
 //! NVIDIA's library played by replicas that speak their protocols.
 
-use crate::kubelet::{ApiServer, Kubelet, Line, PodSpec};
+use crate::kubernetes::kubelet::{Devices, Holder, Kubelet};
+use crate::kubernetes::pods::Pod;
+use crate::kubernetes::server::{Ending, Server};
 use crate::program::{Program, Series, until};
 use crate::prometheus::{Prometheus, sample};
 use serde_json::json;
@@ -12,15 +14,27 @@ use tempfile::TempDir;
 /// A node with two GPUs that draw 300 W and 60 W.
 struct Node(TempDir);
 
-fn pod(number: u8, name: &'static str) -> PodSpec {
-    PodSpec {
-        namespace: "lab",
-        name,
-        uid: format!("{number:08}-1111-2222-3333-444455556666"),
-        team: "vision",
-        container: "main",
-        id: format!("{number:x}").repeat(64),
+fn pod(number: u32, name: &str) -> Pod {
+    let digit = char::from_digit(number, 16).unwrap();
+    Pod {
+        labels: vec![("team", "vision"), ("pod-template-hash", "5d4f")],
+        owner: Some(("ReplicaSet", "serve-5d4f")),
+        ..Pod::running(number, "lab", name, "main", digit)
     }
+}
+
+fn holds(pod: &'static str, resource: &'static str, ids: Vec<&'static str>) -> Holder {
+    let devices: Devices = vec![(resource, ids), ("rdma/hca", vec!["GPU-9"])];
+    Holder {
+        who: ("lab", pod, "main"),
+        devices,
+        claims: Vec::new(),
+    }
+}
+
+/// The id of its container.
+fn runs(pod: &Pod) -> String {
+    pod.containers[0].id.replace("containerd://", "")
 }
 
 impl Node {
@@ -53,15 +67,15 @@ impl Node {
         self.0.path().join(path)
     }
 
-    fn group(&self, pod: &PodSpec) -> PathBuf {
+    fn group(&self, pod: &Pod) -> PathBuf {
         let slice = format!("kubepods-pod{}.slice", pod.uid.replace('-', "_"));
         self.at(&format!("sys/fs/cgroup/kubepods.slice/{slice}"))
     }
 
     /// The kubelet makes a pod's control groups.
-    fn run(&self, pod: &PodSpec) {
+    fn run(&self, pod: &Pod) {
         let slice = self.group(pod);
-        let scope = slice.join(format!("cri-containerd-{}.scope", pod.id));
+        let scope = slice.join(format!("cri-containerd-{}.scope", runs(pod)));
         // Made elsewhere and moved, so that nobody sees a group without its files.
         let draft = self.at(&format!("draft-{}", pod.name));
         fs::create_dir_all(draft.join(scope.file_name().unwrap())).unwrap();
@@ -72,22 +86,24 @@ impl Node {
         fs::rename(draft, slice).unwrap();
     }
 
-    fn end(&self, pod: &PodSpec) {
+    fn end(&self, pod: &Pod) {
         let gone = self.at(&format!("gone-{}", pod.name));
         fs::rename(self.group(pod), &gone).unwrap();
         fs::remove_dir_all(gone).unwrap();
     }
 
     fn socket(&self, name: &str) -> PathBuf {
-        self.at(&format!("kubelet/{name}/kubelet.sock"))
+        let folder = self.at(&format!("kubelet/{name}"));
+        fs::create_dir_all(&folder).unwrap();
+        folder.join("kubelet.sock")
     }
 
     fn start(&self, api_server: &str, more: &str) -> Program {
         let text = format!(
             "grid: {{intensity: 360}}\n\
              sensors: {{nvml: {{library: '{}'}}, model: {{enabled: false}}}}\n\
-             workloads:\n  labels: [team]\n  interval: 200ms\n  gpu_interval: 500ms\n{more}\n  kubernetes:\n    node: n1\n    \
-             pod_resources: '{}'\n    pods_api: '{}'\n    api_server: '{api_server}'\n",
+             workloads:\n  labels: [team]\n  interval: 200ms\n  gpu_interval: 500ms\n{more}\n  kubernetes:\n    node: node-a\n    \
+             pod_resources: '{}'\n    pods_api: '{}'\n    api_server: '{api_server}'\n    service_account: /nonexistent\n",
             self.at("nvml.so").display(),
             self.socket("pod-resources").display(),
             self.socket("pods-api").display(),
@@ -147,15 +163,15 @@ fn closed(page: &Series) {
 fn gpus_are_billed_to_pods_by_their_names_through_whatever_the_api_server_does() {
     let node = Node::new();
     let (a, b, c) = (pod(1, "serve-a"), pod(2, "train-b"), pod(3, "late-c"));
-    let kubelet = Kubelet::serve(&node.socket("pod-resources"));
-    let api = ApiServer::new();
+    let kubelet = Kubelet::start(&node.socket("pod-resources"));
+    let api = Server::start();
     node.run(&a);
-    api.list(vec![a.json(7)]);
+    api.put(&a);
     kubelet.hold(vec![
-        ("lab", "serve-a", "main", "nvidia.com/gpu", vec!["GPU-0::0"]),
-        ("lab", "serve-a", "main", "rdma/hca", vec!["GPU-9"]),
+        holds("serve-a", "nvidia.com/gpu", vec!["GPU-0::0"]),
+        holds("serve-a", "rdma/hca", vec!["GPU-9"]),
     ]);
-    let program = node.start(&api.replica.url(), "  introduce: 0s");
+    let program = node.start(&api.url(), "  introduce: 0s");
     draws(&program, "serve-a", 300.0);
     let info = program.get("/metrics").body;
     let info = info
@@ -173,14 +189,11 @@ fn gpus_are_billed_to_pods_by_their_names_through_whatever_the_api_server_does()
     }
     // Another pod comes, is told of by an event, and takes the other GPU.
     node.run(&b);
-    api.say(Line::Event(
-        "BOOKMARK",
-        json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "101"}}),
-    ));
-    api.say(Line::Event("ADDED", b.json(102)));
+    api.bookmark();
+    api.put(&b);
     kubelet.hold(vec![
-        ("lab", "serve-a", "main", "nvidia.com/gpu", vec!["GPU-0"]),
-        ("lab", "train-b", "main", "nvidia.com/gpu", vec!["GPU-1"]),
+        holds("serve-a", "nvidia.com/gpu", vec!["GPU-0"]),
+        holds("train-b", "nvidia.com/gpu", vec!["GPU-1"]),
     ]);
     draws(&program, "train-b", 60.0);
     until("what is held and not used is told", || {
@@ -194,31 +207,35 @@ fn gpus_are_billed_to_pods_by_their_names_through_whatever_the_api_server_does()
         (reserved > 0.0 && (reserved - all).abs() < 1e-6 * all).then_some(())
     });
     // The version has expired: everything is listed anew.
-    let lists = api.lists();
+    let lists = |api: &Server| {
+        let asked = api.asked();
+        asked
+            .iter()
+            .filter(|target| !target.contains("watch="))
+            .count()
+    };
+    let before = lists(&api);
     node.run(&c);
-    api.list(vec![a.json(7), b.json(102), c.json(200)]);
-    api.say(Line::Event(
-        "ERROR",
-        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410, "message": "too old"}),
-    ));
+    api.end(Ending::Gone);
+    api.put(&c);
     until("the pods are listed anew", || {
-        (api.lists() > lists).then_some(())
+        (lists(&api) > before).then_some(())
     });
     kubelet.hold(vec![
-        ("lab", "serve-a", "main", "nvidia.com/gpu", vec!["GPU-0"]),
-        ("lab", "train-b", "main", "nvidia.com/gpu", vec!["GPU-1::0"]),
-        ("lab", "late-c", "main", "nvidia.com/gpu", vec!["GPU-1::1"]),
+        holds("serve-a", "nvidia.com/gpu", vec!["GPU-0"]),
+        holds("train-b", "nvidia.com/gpu", vec!["GPU-1::0"]),
+        holds("late-c", "nvidia.com/gpu", vec!["GPU-1::1"]),
     ]);
     // Nobody tells who of the two does what: half each.
     draws(&program, "late-c", 30.0);
     draws(&program, "train-b", 30.0);
     // A connection that breaks in the middle of a line, and a pod that ends.
-    api.say(Line::Break);
-    api.say(Line::Event("DELETED", c.json(201)));
+    api.end(Ending::Cut);
+    api.remove(&c);
     node.end(&c);
     kubelet.hold(vec![
-        ("lab", "serve-a", "main", "nvidia.com/gpu", vec!["GPU-0"]),
-        ("lab", "train-b", "main", "nvidia.com/gpu", vec!["GPU-1"]),
+        holds("serve-a", "nvidia.com/gpu", vec!["GPU-0"]),
+        holds("train-b", "nvidia.com/gpu", vec!["GPU-1"]),
     ]);
     draws(&program, "train-b", 60.0);
     let page = program.metrics();
@@ -237,18 +254,12 @@ fn gpus_are_billed_to_pods_by_their_names_through_whatever_the_api_server_does()
 fn who_may_not_ask_for_pods_is_told_what_to_add() {
     let node = Node::new();
     let a = pod(1, "serve-a");
-    let kubelet = Kubelet::serve(&node.socket("pod-resources"));
-    kubelet.hold(vec![(
-        "lab",
-        "serve-a",
-        "main",
-        "nvidia.com/gpu",
-        vec!["GPU-0"],
-    )]);
+    let kubelet = Kubelet::start(&node.socket("pod-resources"));
+    kubelet.hold(vec![holds("serve-a", "nvidia.com/gpu", vec!["GPU-0"])]);
     node.run(&a);
-    let api = ApiServer::new();
-    api.deny(true);
-    let program = node.start(&api.replica.url(), "  introduce: 0s");
+    let api = Server::start();
+    api.refuse("/pods", 403, "");
+    let program = node.start(&api.url(), "  introduce: 0s");
     // The kubelet knows the holder's name all the same.
     draws(&program, "serve-a", 300.0);
     until("the refusal is told", || {
@@ -269,29 +280,20 @@ fn who_may_not_ask_for_pods_is_told_what_to_add() {
 fn the_kubelets_own_api_gives_names_without_an_api_server() {
     let node = Node::new();
     let (a, b) = (pod(1, "serve-a"), pod(2, "train-b"));
-    let kubelet = Kubelet::serve(&node.socket("pod-resources"));
-    let pods = Kubelet::serve(&node.socket("pods-api"));
-    pods.tell(1, Some(&a));
-    pods.tell(4, None);
+    let kubelet = Kubelet::start(&node.socket("pod-resources"));
+    let pods = Kubelet::start(&node.socket("pods-api"));
+    pods.put(&a);
     node.run(&a);
-    kubelet.hold(vec![(
-        "lab",
+    kubelet.hold(vec![holds(
         "serve-a",
-        "main",
         "nvidia.com/mig-3g.40gb",
         vec!["GPU-0"],
     )]);
     let program = node.start("off", "  introduce: 0s");
     draws(&program, "serve-a", 300.0);
     node.run(&b);
-    pods.tell(2, Some(&b));
-    kubelet.hold(vec![(
-        "lab",
-        "train-b",
-        "main",
-        "nvidia.com/gpu",
-        vec!["nvidia0"],
-    )]);
+    pods.put(&b);
+    kubelet.hold(vec![holds("train-b", "nvidia.com/gpu", vec!["nvidia0"])]);
     draws(&program, "train-b", 300.0);
     assert_eq!(
         program
@@ -306,9 +308,8 @@ fn the_kubelets_own_api_gives_names_without_an_api_server() {
 fn a_prometheus_sees_all_of_a_pod_that_lives_two_seconds() {
     let node = Node::new();
     let short = pod(5, "short");
-    let kubelet = Kubelet::serve(&node.socket("pod-resources"));
-    let pods = Kubelet::serve(&node.socket("pods-api"));
-    pods.tell(4, None);
+    let kubelet = Kubelet::start(&node.socket("pod-resources"));
+    let pods = Kubelet::start(&node.socket("pods-api"));
     kubelet.hold(vec![]);
     let program = node.start("off", "  introduce: 3s\n  linger: 4s");
     let server = Prometheus::start(0, program.address);
@@ -317,14 +318,8 @@ fn a_prometheus_sees_all_of_a_pod_that_lives_two_seconds() {
         (scraped.len() > 2).then_some(())
     });
     node.run(&short);
-    pods.tell(1, Some(&short));
-    kubelet.hold(vec![(
-        "lab",
-        "short",
-        "main",
-        "nvidia.com/gpu",
-        vec!["GPU-0"],
-    )]);
+    pods.put(&short);
+    kubelet.hold(vec![holds("short", "nvidia.com/gpu", vec!["GPU-0"])]);
     let began = std::time::Instant::now();
     until("it has lived two seconds", || {
         (began.elapsed().as_millis() >= 2000).then_some(())
