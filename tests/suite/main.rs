@@ -8,6 +8,7 @@ mod books;
 mod cli;
 mod command;
 mod golden;
+mod gpu;
 mod intensity;
 mod ipmi;
 mod doors;

@@ -233,7 +233,9 @@ impl World {
         match instance {
             None => Ok(Target::Gpu(index, gpu)),
             Some(instance) => {
-                let instance = gpu.mig.get(instance).ok_or(abi::INVALID_ARGUMENT)?;
+                let mut there = gpu.instances(now);
+                let found = there.find(|(number, _)| *number == instance);
+                let (_, instance) = found.ok_or(abi::INVALID_ARGUMENT)?;
                 Ok(Target::Instance(index, gpu, instance))
             }
         }

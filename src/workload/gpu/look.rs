@@ -1,0 +1,465 @@
+//! One look at all GPUs through the driver's library.
+
+use super::means::{Record, Window};
+use super::{Card, Gpus, Instance, Sight};
+use crate::sensor::Fault;
+use crate::sensor::nvml::{Known, Library, Trouble, bdf, is_asleep, maybe, status};
+use crate::sensor::sysfs::Attribute;
+use crate::workload::ProcessUse;
+use nvml_wrapper::Device;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Looks between two at which GPUs there are.
+const LOOKS_PER_LIST: u32 = 12;
+
+/// Looks between two attempts to load the library where it could not be: at first, and at most after it was
+/// twice as many each time.
+const SOON: u32 = 6;
+const LATE: u32 = 120;
+
+/// Most processes of one GPU that are looked at.
+const MOST_PROCESSES: usize = 4096;
+
+/// Most MIG instances of a GPU: seven, by NVIDIA's MIG user guide, with room.
+const MOST_INSTANCES: u32 = 16;
+
+/// Calls until the buffer was large enough for what came meanwhile.
+const TRIES: usize = 3;
+
+/// Processes, and the number of the instance that each is on.
+type Running = BTreeSet<(u32, Option<usize>)>;
+
+/// Looks when it is told to, and knows no clock. An [`Observer`](super::Observer) has one in its thread.
+pub struct Looker {
+    path: PathBuf,
+    sys: PathBuf,
+    library: Option<Library>,
+    seats: Vec<Seat>,
+    /// GPUs that are there and have no name.
+    nameless: Vec<Trouble>,
+    /// Why the library could not be loaded.
+    closed: Option<Trouble>,
+    /// Looks until it is loaded again, and how many it is the next time.
+    wait: u32,
+    patience: u32,
+    /// Looks until the GPUs are listed again.
+    list: u32,
+    before: Option<Duration>,
+}
+
+/// A GPU over the library's lives.
+struct Seat {
+    card: Card,
+    /// Where the library has its handle, or why it has none.
+    place: Result<usize, Trouble>,
+    sleep: Attribute,
+    window: Window,
+    /// When it was last asked.
+    asked: Option<Duration>,
+}
+
+impl Looker {
+    /// Will look through the driver's library (a name that the dynamic linker finds, or a path), with the folder
+    /// where sysfs is.
+    #[must_use]
+    pub fn new(library: &Path, sys: &Path) -> Self {
+        Self {
+            path: library.to_owned(),
+            sys: sys.to_owned(),
+            library: None,
+            seats: Vec::new(),
+            nameless: Vec::new(),
+            closed: None,
+            wait: 0,
+            patience: SOON,
+            list: 0,
+            before: None,
+        }
+    }
+
+    /// Loads the library where it is not. Says whether there is simply none.
+    pub(super) fn open(&mut self) -> bool {
+        if self.library.is_some() {
+            return false;
+        }
+        if self.wait > 0 {
+            self.wait -= 1;
+            return false;
+        }
+        match Library::open(&self.path) {
+            Ok(library) => {
+                self.library = Some(library);
+                self.closed = None;
+                self.patience = SOON;
+                self.list = 0;
+                false
+            }
+            Err(error) => {
+                let trouble = Trouble::of(self.path.display().to_string(), &error);
+                let is_absent = trouble.absent;
+                self.closed = Some(trouble);
+                self.wait = self.patience - 1;
+                self.patience = self.patience.saturating_mul(2).min(LATE);
+                is_absent
+            }
+        }
+    }
+
+    /// Looks once, at a time since boot. Also tells what is wrong; what that concerns is [`Sight::Lost`].
+    pub fn look(&mut self, at: Duration) -> (Gpus, Vec<Fault>) {
+        let is_asleep = self.rest();
+        if !is_asleep || self.seats.is_empty() {
+            self.open();
+        }
+        if let Some(mut library) = self.library.take() {
+            if !is_asleep {
+                self.list(&mut library);
+                // One that was found just now may sleep again.
+                self.rest();
+            }
+            let (gpus, faults, is_stale) = self.ask(&library, at);
+            // Asleep it is kept, for loading it would wake the GPU.
+            if !is_stale || is_asleep {
+                self.library = Some(library);
+            }
+            return (gpus, faults);
+        }
+        for seat in &mut self.seats {
+            if seat.card.sight != Sight::Asleep {
+                seat.card.sight = Sight::Lost;
+            }
+        }
+        let gpus = self.gpus(at, Vec::new());
+        (gpus, self.closed.iter().map(Trouble::fault).collect())
+    }
+
+    /// Notes which GPUs sleep. Says whether any does.
+    fn rest(&mut self) -> bool {
+        for seat in &mut self.seats {
+            if is_asleep(&mut seat.sleep) {
+                seat.card.sight = Sight::Asleep;
+            } else if seat.card.sight == Sight::Asleep {
+                seat.card.sight = Sight::Lost;
+            }
+        }
+        self.seats
+            .iter()
+            .any(|seat| seat.card.sight == Sight::Asleep)
+    }
+
+    fn gpus(&mut self, at: Duration, uses: Vec<ProcessUse>) -> Gpus {
+        Gpus {
+            from: self.before.replace(at).unwrap_or(at),
+            at,
+            cards: self.seats.iter().map(|seat| seat.card.clone()).collect(),
+            uses,
+        }
+    }
+
+    /// Asks each GPU that is awake. Also says whether the library is stale for any.
+    fn ask(&mut self, library: &Library, at: Duration) -> (Gpus, Vec<Fault>, bool) {
+        let mut uses = Vec::new();
+        let mut troubles = Vec::new();
+        for seat in self
+            .seats
+            .iter_mut()
+            .filter(|seat| seat.card.sight != Sight::Asleep)
+        {
+            let asked = match &seat.place {
+                Ok(place) => {
+                    let place = *place;
+                    seat.ask(library, place, at, &mut uses)
+                        .map_err(|error| Trouble::of(seat.name(), &error))
+                }
+                Err(trouble) => {
+                    troubles.push((trouble.fault(), trouble.stale));
+                    seat.card.sight = Sight::Lost;
+                    continue;
+                }
+            };
+            seat.card.sight = asked.unwrap_or_else(|trouble| {
+                troubles.push((trouble.fault(), trouble.stale));
+                Sight::Lost
+            });
+        }
+        let nameless = self
+            .nameless
+            .iter()
+            .map(|trouble| (trouble.fault(), trouble.stale));
+        troubles.extend(nameless);
+        let is_stale = troubles.iter().any(|(_, stale)| *stale);
+        let faults = troubles.into_iter().map(|(fault, _)| fault).collect();
+        (self.gpus(at, uses), faults, is_stale)
+    }
+
+    /// Lists the GPUs anew where it is due. Those that were known stay known.
+    fn list(&mut self, library: &mut Library) {
+        if self.list > 0 {
+            self.list -= 1;
+            return;
+        }
+        self.list = LOOKS_PER_LIST - 1;
+        self.nameless.clear();
+        let found = match library.enumerate() {
+            Ok(found) => found,
+            Err(error) => {
+                for seat in &mut self.seats {
+                    seat.place = Err(Trouble::of(seat.name(), &error));
+                }
+                if self.seats.is_empty() {
+                    self.nameless
+                        .push(Trouble::of(self.path.display().to_string(), &error));
+                }
+                return;
+            }
+        };
+        let mut before = std::mem::take(&mut self.seats);
+        for (index, place) in (0..).zip(found) {
+            match place.and_then(|place| Ok((place, identify(library, place, index)?))) {
+                Ok((place, card)) => {
+                    let old = before.iter().position(|seat| seat.card.uuid == card.uuid);
+                    let old = old.map(|old| before.swap_remove(old));
+                    self.seats.push(Seat::new(place, card, &self.sys, old));
+                }
+                Err(error) => self
+                    .nameless
+                    .push(Trouble::of(format!("GPU number {index}"), &error)),
+            }
+        }
+        for mut seat in before {
+            // Which of those without a name it is does not matter: one each.
+            seat.place = Err(match self.nameless.pop() {
+                Some(mut trouble) => {
+                    trouble.place = seat.name();
+                    trouble
+                }
+                None => Trouble::gone(seat.name()),
+            });
+            self.seats.push(seat);
+        }
+    }
+}
+
+fn identify(library: &Library, place: usize, index: u32) -> Result<Card, NvmlError> {
+    let gpu = library.gpu(place)?;
+    let pci = gpu.pci_info().map(|pci| bdf(&pci.bus_id));
+    Ok(Card {
+        uuid: gpu.uuid()?.into(),
+        index,
+        minor: gpu.minor_number().ok(),
+        pci: pci.unwrap_or_default().into(),
+        divided: false,
+        instances: Vec::new(),
+        sight: Sight::Lost,
+    })
+}
+
+impl Seat {
+    /// Takes a GPU, and goes on from what was known of it.
+    fn new(place: usize, mut card: Card, sys: &Path, old: Option<Self>) -> Self {
+        let place = Ok(place);
+        match old {
+            Some(old) if old.card.pci == card.pci => {
+                card.instances = old.card.instances;
+                card.divided = old.card.divided;
+                Self { card, place, ..old }
+            }
+            _ => Self {
+                sleep: Attribute::new(status(sys, &card.pci)),
+                card,
+                place,
+                window: Window::default(),
+                asked: None,
+            },
+        }
+    }
+
+    fn name(&self) -> String {
+        let known = Known {
+            uuid: self.card.uuid.to_string(),
+            bdf: self.card.pci.to_string(),
+        };
+        known.place()
+    }
+
+    fn ask(
+        &mut self,
+        library: &Library,
+        place: usize,
+        now: Duration,
+        uses: &mut Vec<ProcessUse>,
+    ) -> Result<Sight, NvmlError> {
+        let gpu = library.gpu(place)?;
+        self.card.divided = maybe(gpu.mig_mode())?.is_some_and(|mode| mode.current == 1);
+        if self.card.divided {
+            let instances = instances(library, place, &gpu)?;
+            let running = on_instances(&gpu, &instances)?;
+            self.card.instances = instances
+                .into_iter()
+                .map(|(_, instance)| instance)
+                .collect();
+            uses.extend(running.into_iter().map(|(pid, number)| {
+                let instance = number.and_then(|number| self.card.instances.get(number));
+                self.uses(
+                    pid,
+                    instance.map(|instance| Arc::clone(&instance.uuid)),
+                    None,
+                )
+            }));
+            return Ok(Sight::Processes);
+        }
+        self.card.instances.clear();
+        let elapsed = now.saturating_sub(self.asked.replace(now).unwrap_or(now));
+        let means = match utilization(&gpu, self.window.since())? {
+            Some(records) => self.window.take(&records, elapsed),
+            None => None,
+        };
+        let mut busy: BTreeMap<u32, Option<f64>> = BTreeMap::new();
+        for process in running(&gpu)? {
+            busy.insert(process.pid, means.is_some().then_some(0.0));
+        }
+        for (pid, mean) in means.iter().flatten() {
+            busy.insert(*pid, Some(*mean));
+        }
+        uses.extend(
+            busy.into_iter()
+                .map(|(pid, busy)| self.uses(pid, None, busy)),
+        );
+        Ok(if means.is_some() {
+            Sight::Full
+        } else {
+            Sight::Processes
+        })
+    }
+
+    fn uses(&self, pid: u32, instance: Option<Arc<str>>, busy: Option<f64>) -> ProcessUse {
+        ProcessUse {
+            device: Arc::clone(&self.card.uuid),
+            pid,
+            instance,
+            busy,
+        }
+    }
+}
+
+/// The records of utilization; `None` where the GPU does not tell.
+fn utilization(gpu: &Device<'_>, since: u64) -> Result<Option<Vec<Record>>, NvmlError> {
+    match again(|| gpu.process_utilization_stats(since)) {
+        Ok(samples) => Ok(Some(
+            samples
+                .iter()
+                .map(|sample| Record {
+                    pid: sample.pid,
+                    at: sample.timestamp,
+                    percent: sample.sm_util,
+                })
+                .collect(),
+        )),
+        // Nobody did anything.
+        Err(NvmlError::NotFound) => Ok(Some(Vec::new())),
+        // Too much came to be told; it is told the next time.
+        Err(NvmlError::NoPermission | NvmlError::InsufficientSize(_)) => Ok(None),
+        other => maybe(other.map(|_| None)).map(Option::flatten),
+    }
+}
+
+/// All processes of a GPU or an instance: those that compute, those that draw, and those of MPS. One that
+/// does two of that is told of twice.
+fn running(gpu: &Device<'_>) -> Result<Vec<ProcessInfo>, NvmlError> {
+    let mut all = maybe(again(|| gpu.running_compute_processes()))?.unwrap_or_default();
+    all.extend(maybe(again(|| gpu.running_graphics_processes()))?.unwrap_or_default());
+    all.extend(maybe(again(|| gpu.mps_running_compute_processes()))?.unwrap_or_default());
+    all.retain(|process| process.pid != 0);
+    all.truncate(MOST_PROCESSES);
+    Ok(all)
+}
+
+/// Calls again while more comes than there was room made for.
+fn again<T>(call: impl Fn() -> Result<T, NvmlError>) -> Result<T, NvmlError> {
+    let mut answer = call();
+    for _ in 1..TRIES {
+        if !matches!(answer, Err(NvmlError::InsufficientSize(_))) {
+            break;
+        }
+        answer = call();
+    }
+    answer
+}
+
+/// The MIG instances of a GPU with their numbers, which may have gaps.
+fn instances(
+    library: &Library,
+    place: usize,
+    gpu: &Device<'_>,
+) -> Result<Vec<(u32, Instance)>, NvmlError> {
+    let of = gpu.mig_device_count()?;
+    let mut instances = Vec::new();
+    for number in 0..of.min(MOST_INSTANCES) {
+        match instance(library, place, gpu, number) {
+            Ok(instance) => instances.push((number, Instance { of, ..instance })),
+            // None of that number, or no longer.
+            Err(NvmlError::NotFound | NvmlError::InvalidArg) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(instances)
+}
+
+fn instance(
+    library: &Library,
+    place: usize,
+    gpu: &Device<'_>,
+    number: u32,
+) -> Result<Instance, NvmlError> {
+    let instance = gpu.mig_device_by_index(number)?;
+    let (gpu_instance, compute_instance) = library.instance_ids(place, number)?;
+    let attributes = instance.attributes()?;
+    let whole = attributes.gpu_instance_slice_count;
+    // A GPU instance may hold several compute instances, each with its part of the slices.
+    let part = attributes.compute_instance_slice_count;
+    Ok(Instance {
+        uuid: instance.uuid()?.into(),
+        gpu_instance,
+        compute_instance,
+        slices: if part == 0 { whole } else { part.min(whole) },
+        of: 0,
+    })
+}
+
+/// The processes of a divided GPU. It lists those of all its instances, and on which they are, to those who
+/// have the right; others must ask each instance (nvml.h, `nvmlDeviceGetComputeRunningProcesses_v3`).
+fn on_instances(gpu: &Device<'_>, instances: &[(u32, Instance)]) -> Result<Running, NvmlError> {
+    let of = |process: &ProcessInfo| {
+        let compute = process.compute_instance_id.unwrap_or(0);
+        instances.iter().position(|(_, one)| {
+            Some(one.gpu_instance) == process.gpu_instance_id && one.compute_instance == compute
+        })
+    };
+    match running(gpu) {
+        Ok(all) if all.iter().all(|process| of(process).is_some()) => {
+            return Ok(all
+                .iter()
+                .map(|process| (process.pid, of(process)))
+                .collect());
+        }
+        Ok(_) | Err(NvmlError::NoPermission | NvmlError::InvalidArg) => {}
+        Err(error) => return Err(error),
+    }
+    let mut found = Running::new();
+    for (place, (number, _)) in instances.iter().enumerate() {
+        let here = gpu
+            .mig_device_by_index(*number)
+            .and_then(|instance| running(&instance));
+        match here {
+            Ok(here) => found.extend(here.iter().map(|process| (process.pid, Some(place)))),
+            Err(NvmlError::NotFound | NvmlError::InvalidArg) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}

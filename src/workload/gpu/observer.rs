@@ -1,0 +1,158 @@
+//! The thread that looks.
+
+use super::Gpus;
+use super::look::Looker;
+use crate::clock;
+use crate::sensor::{Cause, Fault};
+use crate::workload::Health;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// What [`Health`] calls it.
+const SOURCE: &str = "gpu-processes";
+
+/// Stack of the thread, in bytes: NVML's table of functions alone overflows 256 KiB.
+const STACK: usize = 4 << 20;
+
+/// How long a start waits to hear whether there is a library; one that takes longer is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A look that takes longer than this, and than three intervals, hangs.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// Looks at the GPUs every so often. Dropping it ends its thread after the look that it is in; a library that
+/// never returns is left behind, and can do no harm but hold its thread.
+#[derive(Debug)]
+pub struct Observer {
+    shared: Arc<Shared>,
+    thread: Thread,
+    every: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    gpus: Option<Arc<Gpus>>,
+    faults: Vec<Fault>,
+    /// When the look that is under way began (awake).
+    since: Option<Duration>,
+}
+
+impl Shared {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        match self.told.lock() {
+            Ok(told) => told,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+}
+
+impl Observer {
+    /// Starts to look, at once and then every so often, with the driver's library (a name that the dynamic
+    /// linker finds, or a path) and the folder where sysfs is. `None` where there is no library, or the
+    /// system gives no thread. Waits for the library no more than two seconds.
+    #[must_use]
+    pub fn start(library: &Path, sys: &Path, every: Duration) -> Option<Self> {
+        let shared = Arc::new(Shared::default());
+        let (answer, is_there) = channel();
+        let mut looker = Looker::new(library, sys);
+        let inside = Arc::clone(&shared);
+        inside.told().since = Some(clock::now().awake);
+        let thread = thread::Builder::new()
+            .name(SOURCE.to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                let is_absent = looker.open();
+                let is_wanted =
+                    answer.send(!is_absent).is_ok() || !inside.stop.load(Ordering::Relaxed);
+                if !is_absent && is_wanted {
+                    observe(looker, &inside, every);
+                }
+            })
+            .ok()?;
+        let thread = thread.thread().clone();
+        let is_there = is_there.recv_timeout(PATIENCE).unwrap_or(true);
+        is_there.then_some(Self {
+            shared,
+            thread,
+            every,
+        })
+    }
+
+    /// What was seen last; `None` before the first look is done, and while one hangs, for then nothing is
+    /// known.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<Gpus>> {
+        let told = self.shared.told();
+        if self.hangs(&told).is_some() {
+            return None;
+        }
+        told.gpus.clone()
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let told = self.shared.told();
+        let faults = match self.hangs(&told) {
+            Some(time) => vec![Fault {
+                place: "NVML".to_owned(),
+                cause: Cause::Io(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("a look at the GPUs' processes takes {} s so far", time.as_secs()),
+                )),
+                mend: "see dmesg for lines with NVRM; who uses the GPUs is not known until the driver answers"
+                    .to_owned(),
+            }],
+            None => told.faults.clone(),
+        };
+        Health {
+            source: SOURCE,
+            faults,
+        }
+    }
+
+    /// For how long the look that is under way has hung.
+    fn hangs(&self, told: &Told) -> Option<Duration> {
+        let time = clock::now().awake.saturating_sub(told.since?);
+        (time > SLOW.max(self.every.saturating_mul(3))).then_some(time)
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.thread.unpark();
+    }
+}
+
+fn observe(mut looker: Looker, shared: &Shared, every: Duration) {
+    let mut next = clock::now().awake;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let now = clock::now().awake;
+        if now < next {
+            thread::park_timeout(next - now);
+            continue;
+        }
+        shared.told().since = Some(now);
+        let (gpus, faults) = looker.look(clock::now().boot);
+        let gpus = Some(Arc::new(gpus));
+        *shared.told() = Told {
+            gpus,
+            faults,
+            since: None,
+        };
+        // Whatever the look took, there is a pause as long as the interval, that the driver is left alone.
+        next = clock::now().awake + every;
+    }
+}
