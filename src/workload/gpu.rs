@@ -17,6 +17,7 @@
 pub mod means;
 pub mod mig;
 
+mod ask;
 mod look;
 mod observer;
 

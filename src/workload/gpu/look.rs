@@ -1,15 +1,14 @@
 //! One look at all GPUs through the driver's library.
 
-use super::means::{Record, Window};
-use super::{Card, Gpus, Instance, Sight};
-use crate::sensor::Fault;
+use super::ask::{instances, on_instances, running, utilization};
+use super::means::Window;
+use super::{Card, Gpus, Sight};
 use crate::sensor::nvml::{Known, Library, Trouble, bdf, is_asleep, maybe, status};
 use crate::sensor::sysfs::Attribute;
+use crate::sensor::{Cause, Fault};
 use crate::workload::ProcessUse;
-use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::struct_wrappers::device::ProcessInfo;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,18 +20,6 @@ const LOOKS_PER_LIST: u32 = 12;
 /// twice as many each time.
 const SOON: u32 = 6;
 const LATE: u32 = 120;
-
-/// Most processes of one GPU that are looked at.
-const MOST_PROCESSES: usize = 4096;
-
-/// Most MIG instances of a GPU: seven, by NVIDIA's MIG user guide, with room.
-const MOST_INSTANCES: u32 = 16;
-
-/// Calls until the buffer was large enough for what came meanwhile.
-const TRIES: usize = 3;
-
-/// Processes, and the number of the instance that each is on.
-type Running = BTreeSet<(u32, Option<usize>)>;
 
 /// Looks when it is told to, and knows no clock. An [`Observer`](super::Observer) has one in its thread.
 pub struct Looker {
@@ -135,7 +122,21 @@ impl Looker {
             }
         }
         let gpus = self.gpus(at, Vec::new());
-        (gpus, self.closed.iter().map(Trouble::fault).collect())
+        let fault = self
+            .closed
+            .as_ref()
+            .map_or_else(|| self.waits(), Trouble::fault);
+        (gpus, vec![fault])
+    }
+
+    /// The fault of a library that was closed when a GPU was lost, before another fell asleep.
+    fn waits(&self) -> Fault {
+        Fault {
+            place: self.path.display().to_string(),
+            cause: Cause::Device("closed since a GPU was lost, and another sleeps now".to_owned()),
+            mend: "it is loaded again when no GPU sleeps, for that would wake it; restart gramwatt to look at once"
+                .to_owned(),
+        }
     }
 
     /// Notes which GPUs sleep. Says whether any does.
@@ -165,24 +166,20 @@ impl Looker {
     fn ask(&mut self, library: &Library, at: Duration) -> (Gpus, Vec<Fault>, bool) {
         let mut uses = Vec::new();
         let mut troubles = Vec::new();
-        for seat in self
-            .seats
-            .iter_mut()
-            .filter(|seat| seat.card.sight != Sight::Asleep)
-        {
+        for seat in &mut self.seats {
+            if seat.card.sight == Sight::Asleep {
+                continue;
+            }
             let asked = match &seat.place {
-                Ok(place) => {
-                    let place = *place;
-                    seat.ask(library, place, at, &mut uses)
-                        .map_err(|error| Trouble::of(seat.name(), &error))
-                }
+                &Ok(place) => seat.ask(library, place, at, &mut uses),
                 Err(trouble) => {
                     troubles.push((trouble.fault(), trouble.stale));
                     seat.card.sight = Sight::Lost;
                     continue;
                 }
             };
-            seat.card.sight = asked.unwrap_or_else(|trouble| {
+            seat.card.sight = asked.unwrap_or_else(|error| {
+                let trouble = Trouble::of(seat.name(), &error);
                 troubles.push((trouble.fault(), trouble.stale));
                 Sight::Lost
             });
@@ -215,6 +212,7 @@ impl Looker {
                     self.nameless
                         .push(Trouble::of(self.path.display().to_string(), &error));
                 }
+                self.list = 0;
                 return;
             }
         };
@@ -241,6 +239,9 @@ impl Looker {
                 None => Trouble::gone(seat.name()),
             });
             self.seats.push(seat);
+        }
+        if self.seats.iter().any(|seat| seat.place.is_err()) || !self.nameless.is_empty() {
+            self.list = 0;
         }
     }
 }
@@ -345,121 +346,4 @@ impl Seat {
             busy,
         }
     }
-}
-
-/// The records of utilization; `None` where the GPU does not tell.
-fn utilization(gpu: &Device<'_>, since: u64) -> Result<Option<Vec<Record>>, NvmlError> {
-    match again(|| gpu.process_utilization_stats(since)) {
-        Ok(samples) => Ok(Some(
-            samples
-                .iter()
-                .map(|sample| Record {
-                    pid: sample.pid,
-                    at: sample.timestamp,
-                    percent: sample.sm_util,
-                })
-                .collect(),
-        )),
-        // Nobody did anything.
-        Err(NvmlError::NotFound) => Ok(Some(Vec::new())),
-        // Too much came to be told; it is told the next time.
-        Err(NvmlError::NoPermission | NvmlError::InsufficientSize(_)) => Ok(None),
-        other => maybe(other.map(|_| None)).map(Option::flatten),
-    }
-}
-
-/// All processes of a GPU or an instance: those that compute, those that draw, and those of MPS. One that
-/// does two of that is told of twice.
-fn running(gpu: &Device<'_>) -> Result<Vec<ProcessInfo>, NvmlError> {
-    let mut all = maybe(again(|| gpu.running_compute_processes()))?.unwrap_or_default();
-    all.extend(maybe(again(|| gpu.running_graphics_processes()))?.unwrap_or_default());
-    all.extend(maybe(again(|| gpu.mps_running_compute_processes()))?.unwrap_or_default());
-    all.retain(|process| process.pid != 0);
-    all.truncate(MOST_PROCESSES);
-    Ok(all)
-}
-
-/// Calls again while more comes than there was room made for.
-fn again<T>(call: impl Fn() -> Result<T, NvmlError>) -> Result<T, NvmlError> {
-    let mut answer = call();
-    for _ in 1..TRIES {
-        if !matches!(answer, Err(NvmlError::InsufficientSize(_))) {
-            break;
-        }
-        answer = call();
-    }
-    answer
-}
-
-/// The MIG instances of a GPU with their numbers, which may have gaps.
-fn instances(
-    library: &Library,
-    place: usize,
-    gpu: &Device<'_>,
-) -> Result<Vec<(u32, Instance)>, NvmlError> {
-    let of = gpu.mig_device_count()?;
-    let mut instances = Vec::new();
-    for number in 0..of.min(MOST_INSTANCES) {
-        match instance(library, place, gpu, number) {
-            Ok(instance) => instances.push((number, Instance { of, ..instance })),
-            // None of that number, or no longer.
-            Err(NvmlError::NotFound | NvmlError::InvalidArg) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(instances)
-}
-
-fn instance(
-    library: &Library,
-    place: usize,
-    gpu: &Device<'_>,
-    number: u32,
-) -> Result<Instance, NvmlError> {
-    let instance = gpu.mig_device_by_index(number)?;
-    let (gpu_instance, compute_instance) = library.instance_ids(place, number)?;
-    let attributes = instance.attributes()?;
-    let whole = attributes.gpu_instance_slice_count;
-    // A GPU instance may hold several compute instances, each with its part of the slices.
-    let part = attributes.compute_instance_slice_count;
-    Ok(Instance {
-        uuid: instance.uuid()?.into(),
-        gpu_instance,
-        compute_instance,
-        slices: if part == 0 { whole } else { part.min(whole) },
-        of: 0,
-    })
-}
-
-/// The processes of a divided GPU. It lists those of all its instances, and on which they are, to those who
-/// have the right; others must ask each instance (nvml.h, `nvmlDeviceGetComputeRunningProcesses_v3`).
-fn on_instances(gpu: &Device<'_>, instances: &[(u32, Instance)]) -> Result<Running, NvmlError> {
-    let of = |process: &ProcessInfo| {
-        let compute = process.compute_instance_id.unwrap_or(0);
-        instances.iter().position(|(_, one)| {
-            Some(one.gpu_instance) == process.gpu_instance_id && one.compute_instance == compute
-        })
-    };
-    match running(gpu) {
-        Ok(all) if all.iter().all(|process| of(process).is_some()) => {
-            return Ok(all
-                .iter()
-                .map(|process| (process.pid, of(process)))
-                .collect());
-        }
-        Ok(_) | Err(NvmlError::NoPermission | NvmlError::InvalidArg) => {}
-        Err(error) => return Err(error),
-    }
-    let mut found = Running::new();
-    for (place, (number, _)) in instances.iter().enumerate() {
-        let here = gpu
-            .mig_device_by_index(*number)
-            .and_then(|instance| running(&instance));
-        match here {
-            Ok(here) => found.extend(here.iter().map(|process| (process.pid, Some(place)))),
-            Err(NvmlError::NotFound | NvmlError::InvalidArg) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
 }

@@ -124,9 +124,14 @@ impl Observer {
 
     /// For how long the look that is under way has hung.
     fn hangs(&self, told: &Told) -> Option<Duration> {
-        let time = clock::now().awake.saturating_sub(told.since?);
-        (time > SLOW.max(self.every.saturating_mul(3))).then_some(time)
+        overdue(told.since?, clock::now().awake, self.every)
     }
+}
+
+/// How long a look takes that began at a time, where that is too long.
+fn overdue(since: Duration, now: Duration, every: Duration) -> Option<Duration> {
+    let time = now.saturating_sub(since);
+    (time > SLOW.max(every.saturating_mul(3))).then_some(time)
 }
 
 impl Drop for Observer {
@@ -154,5 +159,47 @@ fn observe(mut looker: Looker, shared: &Shared, every: Duration) {
         };
         // Whatever the look took, there is a pause as long as the interval, that the driver is left alone.
         next = clock::now().awake + every;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_hangs_after_half_a_minute_or_three_intervals() {
+        let seconds = Duration::from_secs;
+        for (every, now, hangs) in [
+            (5, 129, false),
+            (5, 131, true),
+            (60, 279, false),
+            (60, 281, true),
+        ] {
+            let is = overdue(seconds(100), seconds(now), seconds(every));
+            assert_eq!(is, hangs.then(|| seconds(now - 100)), "{every}, {now}");
+        }
+    }
+
+    #[test]
+    fn while_a_look_hangs_nothing_is_known_and_the_health_says_so() {
+        let told = Told {
+            gpus: Some(Arc::default()),
+            since: Some(Duration::ZERO),
+            ..Told::default()
+        };
+        let shared = Shared {
+            told: Mutex::new(told),
+            ..Shared::default()
+        };
+        let observer = Observer {
+            shared: Arc::new(shared),
+            thread: thread::current(),
+            every: Duration::ZERO,
+        };
+        // A machine that tests run on has been awake for longer.
+        assert!(observer.latest().is_none());
+        assert_eq!(observer.health().faults[0].reason(), "timeout");
+        observer.shared.told().since = None;
+        assert!(observer.latest().is_some() && observer.health().faults.is_empty());
     }
 }

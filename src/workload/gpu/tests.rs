@@ -1,6 +1,8 @@
 use super::means::{Record, Window};
 use super::mig::{Part, Shares, shares};
 use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000;
 const START: u64 = 1_669_000_000 * SECOND;
@@ -143,6 +145,28 @@ fn a_gpu_that_was_idle_for_long_goes_on_where_it_was() {
         &[(7, 0.8)],
     );
     assert_eq!(window.since(), START + 4 * SECOND);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_driver_tells_the_means_are_shares(
+        looks in vec((vec((0..6_u32, any::<u64>(), 0..200_u32), 0..20), 0..20_000_u64), 1..30),
+        far in any::<bool>(),
+    ) {
+        let mut window = Window::default();
+        for (n, (records, elapsed)) in (0..).zip(looks) {
+            let near = |at: u64| START + n * 5 * SECOND + at % (10 * SECOND);
+            let record = |(pid, at, percent)| Record { pid, at: if far { at } else { near(at) }, percent };
+            let records: Vec<Record> = records.into_iter().map(record).collect();
+            let Some(means) = window.take(&records, Duration::from_millis(elapsed)) else { continue };
+            let sum: f64 = means.values().sum();
+            prop_assert!(sum <= 1.0 + 1e-9, "{sum}");
+            for (pid, mean) in means {
+                prop_assert!(pid != 0 && (0.0..=1.0).contains(&mean), "{pid}: {mean}");
+                prop_assert!(records.iter().any(|record| record.pid == pid && record.percent <= 100));
+            }
+        }
+    }
 }
 
 fn part(slices: u32, activity: Option<f64>) -> Part {

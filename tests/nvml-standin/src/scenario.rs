@@ -22,6 +22,9 @@ pub struct Scenario {
     /// When the driver is unloaded: handles from before are void for ever, counters restart.
     #[serde(default)]
     pub unloaded: Vec<(f64, f64)>,
+    /// When no call returns.
+    #[serde(default)]
+    pub hangs: Vec<(f64, f64)>,
     pub gpus: Vec<Gpu>,
 }
 
@@ -278,7 +281,9 @@ impl Gpu {
                 .processes
                 .iter()
                 .find(|process| process.pid == mean.0 && process.sm > 100);
-            mean.1 = garbage.map_or(mean.1.saturating_add(samples / 2) / samples, |process| process.sm);
+            mean.1 = garbage.map_or(mean.1.saturating_add(samples / 2) / samples, |process| {
+                process.sm
+            });
         }
         means
     }
