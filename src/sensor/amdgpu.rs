@@ -24,6 +24,7 @@ mod scan;
 mod trust;
 
 pub use discovery::discover;
+pub(crate) use scan::id;
 
 use super::{Cause, Fault, Readings, Sensor, Enabled};
 use scan::{Scan, Site};

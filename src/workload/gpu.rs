@@ -1,6 +1,7 @@
-//! Who uses the NVIDIA GPUs: the processes on each, how busy they keep it, and into which MIG instances it is
-//! divided. An [`Observer`] looks every few seconds, in a thread and with an initialisation of the driver's
-//! library of its own, and gives what it saw last as a value that never changes.
+//! Who uses the GPUs: the processes on each, how busy they keep it, and into which MIG instances it is
+//! divided. An [`Observer`] looks every few seconds, in a thread of its own, and gives what it saw last as a
+//! value that never changes. NVIDIA's are asked through the driver's library, in an initialisation beside the
+//! sensor's, of which the following is said; of AMD's the kernel lists who computes ([`Kfd`]).
 //!
 //! **What a driver tells.** `nvmlDeviceGetProcessUtilization` tells of the time since a time stamp of the
 //! driver's that is passed back to it: see [`means`]. It knows no MIG, so that of processes on instances only
@@ -18,11 +19,13 @@ pub mod means;
 pub mod mig;
 
 mod ask;
+mod kfd;
 mod look;
 mod observer;
 
+pub use kfd::Kfd;
 pub use look::Looker;
-pub use observer::Observer;
+pub use observer::{Eye, Observer};
 
 use super::{DeviceName, ProcessUse};
 use crate::sensor::nvml::bdf;
@@ -47,11 +50,11 @@ pub struct Gpus {
 /// One physical GPU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
-    /// `GPU-...`: the id of the device that the sensor books.
+    /// `GPU-...`, or of AMD's `gpu-...`: the id of the device that the sensor books.
     pub uuid: Arc<str>,
-    /// NVML's number, by order on the PCI bus.
+    /// NVML's number, by order on the PCI bus; of AMD's its number in that order.
     pub index: u32,
-    /// `N` of `/dev/nvidiaN`, where the driver tells it.
+    /// `N` of `/dev/nvidiaN`, where the driver tells it; AMD's have none.
     pub minor: Option<u32>,
     /// Its place on the PCI bus, as sysfs writes it; empty where it is not told.
     pub pci: Arc<str>,

@@ -3,7 +3,7 @@
 use crate::nvml::standin;
 use gramwatt::clock;
 use gramwatt::sensor::{Fault, Roots, Sensor, nvml};
-use gramwatt::workload::gpu::{Gpus, Looker, Observer, Sight};
+use gramwatt::workload::gpu::{Eye, Gpus, Looker, Observer, Sight};
 use gramwatt::workload::{DeviceName, ProcessUse};
 use nvml_standin::scenario::Scenario;
 use serde_json::{Value as Json, json};
@@ -430,7 +430,7 @@ fn an_observer_looks_by_itself_until_it_is_dropped() {
     });
     assert_eq!(uses(&gpus, 0)[0].0, 10);
     assert!(gpus.from < gpus.at && gpus.at <= clock::now().boot);
-    assert_eq!(observer.health().source, "gpu-processes");
+    assert_eq!(observer.health().source, "nvidia-processes");
     assert!(observer.health().faults.is_empty());
     machine.set(100.0);
     waits_for("the end of the process", || {
@@ -457,6 +457,12 @@ fn without_a_library_there_is_no_observer_and_with_a_broken_one_there_is() {
     let fault = waits_for("a fault", || observer.health().faults.pop());
     assert!(fault.mend.contains("--sensor.nvml.library"), "{fault:?}");
     assert!(waits_for("a look", || observer.latest()).cards.is_empty());
+    assert!(Observer::start_amd(folder.path(), every).is_none());
+    fs::create_dir_all(folder.path().join("class/kfd/kfd/proc")).unwrap();
+    fs::create_dir_all(folder.path().join("class/kfd/kfd/topology/nodes")).unwrap();
+    let observer = Observer::start_amd(folder.path(), every).unwrap();
+    assert!(waits_for("a look", || observer.latest()).cards.is_empty());
+    assert!(observer.health().faults.is_empty());
 }
 
 #[test]

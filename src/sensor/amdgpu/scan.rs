@@ -103,12 +103,7 @@ fn parent(directory: &Path) -> Option<String> {
 
 /// What can be known of a card without waking it.
 fn facts(address: &str, directory: PathBuf, driver: &str) -> Result<Facts, Fault> {
-    let unique = match Attribute::new(directory.join("unique_id")).read_text() {
-        Ok(text) => Some(text.to_lowercase()).filter(|text| is_unique(text)),
-        Err(fault) if fault.reason() == "vanished" => None,
-        // Under another name its joules would begin anew.
-        Err(fault) => return Err(fault),
-    };
+    let unique = unique(&directory)?;
     let peek = |file: &str| sysfs::peek(directory.join(file));
     let chip = peek("device").and_then(|device| chips::find(&device));
     let nature = chip.map(|chip| chip.nature);
@@ -118,7 +113,7 @@ fn facts(address: &str, directory: PathBuf, driver: &str) -> Result<Facts, Fault
     let hwmon = hwmon(&directory);
     let label = hwmon.as_ref().and_then(|hwmon| sysfs::peek(hwmon.join("in1_label")));
     Ok(Facts {
-        id: format!("gpu-{}", unique.as_deref().unwrap_or(address)),
+        id: name(unique.as_deref(), address),
         address: address.to_owned(),
         about: About {
             vendor: "AMD".to_owned(),
@@ -135,6 +130,25 @@ fn facts(address: &str, directory: PathBuf, driver: &str) -> Result<Facts, Fault
         hwmon,
         chip,
     })
+}
+
+/// What a card at an address is called in the books, if it can be known.
+pub(crate) fn id(sys: &Path, address: &str) -> Option<String> {
+    let directory = sys.join("bus/pci/devices").join(address);
+    Some(name(unique(&directory).ok()?.as_deref(), address))
+}
+
+fn name(unique: Option<&str>, address: &str) -> String {
+    format!("gpu-{}", unique.unwrap_or(address))
+}
+
+fn unique(directory: &Path) -> Result<Option<String>, Fault> {
+    match Attribute::new(directory.join("unique_id")).read_text() {
+        Ok(text) => Ok(Some(text.to_lowercase()).filter(|text| is_unique(text))),
+        Err(fault) if fault.reason() == "vanished" => Ok(None),
+        // Under another name its joules would begin anew.
+        Err(fault) => Err(fault),
+    }
 }
 
 /// 64 bits in hexadecimal that are not all 0 (`unique_id` in amdgpu_pm.c).

@@ -2,6 +2,7 @@
 
 use super::ask::{instances, on_instances, running, utilization};
 use super::means::Window;
+use super::observer::Eye;
 use super::{Card, Gpus, Sight};
 use crate::sensor::nvml::{Known, Library, Trouble, bdf, is_asleep, maybe, status};
 use crate::sensor::sysfs::Attribute;
@@ -21,7 +22,7 @@ const LOOKS_PER_LIST: u32 = 12;
 const SOON: u32 = 6;
 const LATE: u32 = 120;
 
-/// Looks when it is told to, and knows no clock. An [`Observer`](super::Observer) has one in its thread.
+/// Looks at NVIDIA GPUs; an [`Observer`](super::Observer) has one in its thread.
 pub struct Looker {
     path: PathBuf,
     sys: PathBuf,
@@ -70,7 +71,7 @@ impl Looker {
     }
 
     /// Loads the library where it is not. Says whether there is simply none.
-    pub(super) fn open(&mut self) -> bool {
+    fn open(&mut self) -> bool {
         if self.library.is_some() {
             return false;
         }
@@ -95,38 +96,6 @@ impl Looker {
                 is_absent
             }
         }
-    }
-
-    /// Looks once, at a time since boot. Also tells what is wrong; what that concerns is [`Sight::Lost`].
-    pub fn look(&mut self, at: Duration) -> (Gpus, Vec<Fault>) {
-        let is_asleep = self.rest();
-        if !is_asleep || self.seats.is_empty() {
-            self.open();
-        }
-        if let Some(mut library) = self.library.take() {
-            if !is_asleep {
-                self.list(&mut library);
-                // One that was found just now may sleep again.
-                self.rest();
-            }
-            let (gpus, faults, is_stale) = self.ask(&library, at);
-            // Asleep it is kept, for loading it would wake the GPU.
-            if !is_stale || is_asleep {
-                self.library = Some(library);
-            }
-            return (gpus, faults);
-        }
-        for seat in &mut self.seats {
-            if seat.card.sight != Sight::Asleep {
-                seat.card.sight = Sight::Lost;
-            }
-        }
-        let gpus = self.gpus(at, Vec::new());
-        let fault = self
-            .closed
-            .as_ref()
-            .map_or_else(|| self.waits(), Trouble::fault);
-        (gpus, vec![fault])
     }
 
     /// The fault of a library that was closed when a GPU was lost, before another fell asleep.
@@ -243,6 +212,46 @@ impl Looker {
         if self.seats.iter().any(|seat| seat.place.is_err()) || !self.nameless.is_empty() {
             self.list = 0;
         }
+    }
+}
+
+impl Eye for Looker {
+    const GLANCES: u32 = 1;
+
+    fn is_absent(&mut self) -> bool {
+        self.open()
+    }
+
+    /// What a fault concerns is [`Sight::Lost`].
+    fn look(&mut self, at: Duration) -> (Gpus, Vec<Fault>) {
+        let is_asleep = self.rest();
+        if !is_asleep || self.seats.is_empty() {
+            self.open();
+        }
+        if let Some(mut library) = self.library.take() {
+            if !is_asleep {
+                self.list(&mut library);
+                // One that was found just now may sleep again.
+                self.rest();
+            }
+            let (gpus, faults, is_stale) = self.ask(&library, at);
+            // Asleep it is kept, for loading it would wake the GPU.
+            if !is_stale || is_asleep {
+                self.library = Some(library);
+            }
+            return (gpus, faults);
+        }
+        for seat in &mut self.seats {
+            if seat.card.sight != Sight::Asleep {
+                seat.card.sight = Sight::Lost;
+            }
+        }
+        let gpus = self.gpus(at, Vec::new());
+        let fault = self
+            .closed
+            .as_ref()
+            .map_or_else(|| self.waits(), Trouble::fault);
+        (gpus, vec![fault])
     }
 }
 

@@ -1,6 +1,7 @@
 //! The thread that looks.
 
 use super::Gpus;
+use super::kfd::Kfd;
 use super::look::Looker;
 use crate::clock;
 use crate::sensor::{Cause, Fault};
@@ -13,8 +14,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// What [`Health`] calls it.
-const SOURCE: &str = "gpu-processes";
+/// What looks when it is told to, and knows no clock.
+pub trait Eye: Send + 'static {
+    /// How often it is glanced at in an interval, the look itself among them.
+    const GLANCES: u32;
+
+    /// Makes ready. Says whether there is simply nothing to look at.
+    fn is_absent(&mut self) -> bool;
+
+    /// Notes what only shows at the moment.
+    fn glance(&mut self) {}
+
+    /// Looks, at a time since boot. Also tells what is wrong.
+    fn look(&mut self, at: Duration) -> (Gpus, Vec<Fault>);
+}
 
 /// Stack of the thread, in bytes: NVML's table of functions alone overflows 256 KiB.
 const STACK: usize = 4 << 20;
@@ -29,6 +42,7 @@ const SLOW: Duration = Duration::from_secs(30);
 /// never returns is left behind, and can do no harm but hold its thread.
 #[derive(Debug)]
 pub struct Observer {
+    source: &'static str,
     shared: Arc<Shared>,
     thread: Thread,
     every: Duration,
@@ -58,31 +72,42 @@ impl Shared {
 }
 
 impl Observer {
-    /// Starts to look, at once and then every so often, with the driver's library (a name that the dynamic
-    /// linker finds, or a path) and the folder where sysfs is. `None` where there is no library, or the
-    /// system gives no thread. Waits for the library no more than two seconds.
+    /// Starts to look at NVIDIA GPUs, at once and then every so often, with the driver's library (a name that
+    /// the dynamic linker finds, or a path) and the folder where sysfs is. `None` where there is no library,
+    /// or the system gives no thread. Waits for the library no more than two seconds.
     #[must_use]
     pub fn start(library: &Path, sys: &Path, every: Duration) -> Option<Self> {
+        Self::with("nvidia-processes", Looker::new(library, sys), every)
+    }
+
+    /// The same of AMD GPUs, with the folder where sysfs is. `None` where the kernel has no compute driver
+    /// (KFD) for them.
+    #[must_use]
+    pub fn start_amd(sys: &Path, every: Duration) -> Option<Self> {
+        Self::with("amd-processes", Kfd::new(sys), every)
+    }
+
+    fn with<E: Eye>(source: &'static str, mut eye: E, every: Duration) -> Option<Self> {
         let shared = Arc::new(Shared::default());
         let (answer, is_there) = channel();
-        let mut looker = Looker::new(library, sys);
         let inside = Arc::clone(&shared);
         inside.told().since = Some(clock::now().awake);
         let thread = thread::Builder::new()
-            .name(SOURCE.to_owned())
+            .name(source.to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                let is_absent = looker.open();
-                let is_wanted =
-                    answer.send(!is_absent).is_ok() || !inside.stop.load(Ordering::Relaxed);
-                if !is_absent && is_wanted {
-                    observe(looker, &inside, every);
+                let is_absent = eye.is_absent();
+                // Nobody hears it who was not patient enough.
+                let _ = answer.send(is_absent);
+                if !is_absent {
+                    observe(eye, &inside, every);
                 }
             })
             .ok()?;
         let thread = thread.thread().clone();
-        let is_there = is_there.recv_timeout(PATIENCE).unwrap_or(true);
-        is_there.then_some(Self {
+        let is_absent = is_there.recv_timeout(PATIENCE).unwrap_or(false);
+        (!is_absent).then_some(Self {
+            source,
             shared,
             thread,
             every,
@@ -106,18 +131,18 @@ impl Observer {
         let told = self.shared.told();
         let faults = match self.hangs(&told) {
             Some(time) => vec![Fault {
-                place: "NVML".to_owned(),
+                place: self.source.to_owned(),
                 cause: Cause::Io(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("a look at the GPUs' processes takes {} s so far", time.as_secs()),
                 )),
-                mend: "see dmesg for lines with NVRM; who uses the GPUs is not known until the driver answers"
+                mend: "see dmesg for lines of the GPU's driver (NVRM, amdgpu); who uses the GPUs is not known until the driver answers"
                     .to_owned(),
             }],
             None => told.faults.clone(),
         };
         Health {
-            source: SOURCE,
+            source: self.source,
             faults,
         }
     }
@@ -141,8 +166,9 @@ impl Drop for Observer {
     }
 }
 
-fn observe(mut looker: Looker, shared: &Shared, every: Duration) {
+fn observe<E: Eye>(mut eye: E, shared: &Shared, every: Duration) {
     let mut next = clock::now().awake;
+    let mut glances = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         let now = clock::now().awake;
         if now < next {
@@ -150,15 +176,19 @@ fn observe(mut looker: Looker, shared: &Shared, every: Duration) {
             continue;
         }
         shared.told().since = Some(now);
-        let (gpus, faults) = looker.look(clock::now().boot);
-        let gpus = Some(Arc::new(gpus));
-        *shared.told() = Told {
-            gpus,
-            faults,
-            since: None,
-        };
-        // Whatever the look took, there is a pause as long as the interval, that the driver is left alone.
-        next = clock::now().awake + every;
+        if glances == 0 {
+            let (gpus, faults) = eye.look(clock::now().boot);
+            let gpus = Some(Arc::new(gpus));
+            let mut told = shared.told();
+            told.gpus = gpus;
+            told.faults = faults;
+        } else {
+            eye.glance();
+        }
+        shared.told().since = None;
+        glances = (glances + 1) % E::GLANCES;
+        // Whatever it took, there is a pause as long as the interval, that the driver is left alone.
+        next = clock::now().awake + every / E::GLANCES;
     }
 }
 
@@ -192,6 +222,7 @@ mod tests {
             ..Shared::default()
         };
         let observer = Observer {
+            source: "processes",
             shared: Arc::new(shared),
             thread: thread::current(),
             every: Duration::ZERO,
