@@ -29,6 +29,7 @@ pub use observer::{Eye, Observer};
 
 use super::{DeviceName, ProcessUse};
 use crate::sensor::nvml::bdf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub struct Gpus {
     /// The processes on them, by GPU and number; also those that ended since the look before, where the
     /// driver tells how busy they were.
     pub uses: Vec<ProcessUse>,
+    /// Those in `uses`, by GPU and number, that the driver tells of and does not list: they have ended, so that
+    /// another process may have their number now (compare when it began), or the driver never lists them.
+    pub unlisted: BTreeSet<(Arc<str>, u32)>,
 }
 
 /// One physical GPU.

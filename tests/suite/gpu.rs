@@ -159,9 +159,17 @@ fn each_process_has_its_mean_since_the_look_before() {
         let gpus = machine.see(&mut looker, 15.0);
         let short = uses(&gpus, 0).into_iter().find(|one| one.0 == 14).unwrap();
         assert_eq!(short.2, Some(8.0), "{records}");
+        assert!(
+            gpus.unlisted.iter().map(|(_, pid)| *pid).eq([14]),
+            "{records}"
+        );
         machine.see(&mut looker, 20.0);
         let gpus = machine.see(&mut looker, 25.0);
-        let unlisted = [
+        assert!(
+            gpus.unlisted.iter().map(|(_, pid)| *pid).eq([15]),
+            "{records}"
+        );
+        let all = [
             (10, None, Some(60.0)),
             (11, None, Some(20.0)),
             idle,
@@ -169,7 +177,7 @@ fn each_process_has_its_mean_since_the_look_before() {
         ];
         // More than all of the time is scaled down.
         let sum = 1.1;
-        for (is, should) in uses(&gpus, 0).iter().zip(unlisted) {
+        for (is, should) in uses(&gpus, 0).iter().zip(all) {
             let share = should.2.unwrap() / sum;
             assert!(
                 is.0 == should.0 && (is.2.unwrap() - share).abs() < 0.01,

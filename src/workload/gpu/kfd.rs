@@ -14,7 +14,7 @@ use crate::sensor::nvml::is_asleep;
 use crate::sensor::sysfs::{self, Attribute};
 use crate::sensor::{Fault, nvml};
 use crate::workload::ProcessUse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +179,8 @@ impl Eye for Kfd {
         let seen = std::mem::take(&mut self.seen);
         let glances = std::mem::take(&mut self.glances);
         let mut uses = Vec::new();
+        let mut unlisted = BTreeSet::new();
+        let proc = self.root.join("proc");
         for (number, site) in self.cards.iter_mut().enumerate() {
             let here = || seen.iter().filter(move |((card, _), _)| *card == number);
             let is_told = site.units > 0 && here().all(|(_, tally)| !tally.untold);
@@ -188,6 +190,9 @@ impl Eye for Kfd {
                 true => Sight::Full,
                 false => Sight::Processes,
             };
+            let is_gone = |pid: &u32| !proc.join(pid.to_string()).is_dir();
+            let gone = here().map(|((_, pid), _)| *pid).filter(is_gone);
+            unlisted.extend(gone.map(|pid| (Arc::clone(&site.card.uuid), pid)));
             let sum = here().fold(0_u64, |sum, (_, tally)| sum.saturating_add(tally.units));
             // Processes cannot fill more than all; what each fills is rounded up.
             let whole = site
@@ -208,6 +213,7 @@ impl Eye for Kfd {
             at,
             cards: self.cards.iter().map(|site| site.card.clone()).collect(),
             uses,
+            unlisted,
         };
         (gpus, std::mem::take(&mut self.faults))
     }
@@ -347,6 +353,7 @@ mod tests {
         fs::remove_dir_all(sys.path().join("class/kfd/kfd/proc/10")).unwrap();
         let (gpus, _) = kfd.look(Duration::from_secs(105));
         assert_eq!(uses(&gpus)[0], (FIRST, 10, Some(0.5)));
+        assert!(gpus.unlisted.iter().map(|(_, pid)| *pid).eq([10]));
         assert_eq!(
             (gpus.from, gpus.at),
             (Duration::from_secs(100), Duration::from_secs(105))

@@ -9,7 +9,7 @@ use crate::sensor::sysfs::Attribute;
 use crate::sensor::{Cause, Fault};
 use crate::workload::ProcessUse;
 use nvml_wrapper::error::NvmlError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,13 @@ pub struct Looker {
     /// Looks until the GPUs are listed again.
     list: u32,
     before: Option<Duration>,
+}
+
+/// The processes that were seen.
+#[derive(Default)]
+struct Seen {
+    uses: Vec<ProcessUse>,
+    unlisted: BTreeSet<(Arc<str>, u32)>,
 }
 
 /// A GPU over the library's lives.
@@ -122,25 +129,26 @@ impl Looker {
             .any(|seat| seat.card.sight == Sight::Asleep)
     }
 
-    fn gpus(&mut self, at: Duration, uses: Vec<ProcessUse>) -> Gpus {
+    fn gpus(&mut self, at: Duration, seen: Seen) -> Gpus {
         Gpus {
             from: self.before.replace(at).unwrap_or(at),
             at,
             cards: self.seats.iter().map(|seat| seat.card.clone()).collect(),
-            uses,
+            uses: seen.uses,
+            unlisted: seen.unlisted,
         }
     }
 
     /// Asks each GPU that is awake. Also says whether the library is stale for any.
     fn ask(&mut self, library: &Library, at: Duration) -> (Gpus, Vec<Fault>, bool) {
-        let mut uses = Vec::new();
+        let mut seen = Seen::default();
         let mut troubles = Vec::new();
         for seat in &mut self.seats {
             if seat.card.sight == Sight::Asleep {
                 continue;
             }
             let asked = match &seat.place {
-                &Ok(place) => seat.ask(library, place, at, &mut uses),
+                &Ok(place) => seat.ask(library, place, at, &mut seen),
                 Err(trouble) => {
                     troubles.push((trouble.fault(), trouble.stale));
                     seat.card.sight = Sight::Lost;
@@ -160,7 +168,7 @@ impl Looker {
         troubles.extend(nameless);
         let is_stale = troubles.iter().any(|(_, stale)| *stale);
         let faults = troubles.into_iter().map(|(fault, _)| fault).collect();
-        (self.gpus(at, uses), faults, is_stale)
+        (self.gpus(at, seen), faults, is_stale)
     }
 
     /// Lists the GPUs anew where it is due. Those that were known stay known.
@@ -246,7 +254,7 @@ impl Eye for Looker {
                 seat.card.sight = Sight::Lost;
             }
         }
-        let gpus = self.gpus(at, Vec::new());
+        let gpus = self.gpus(at, Seen::default());
         let fault = self
             .closed
             .as_ref()
@@ -302,7 +310,7 @@ impl Seat {
         library: &Library,
         place: usize,
         now: Duration,
-        uses: &mut Vec<ProcessUse>,
+        seen: &mut Seen,
     ) -> Result<Sight, NvmlError> {
         let gpu = library.gpu(place)?;
         self.card.divided = maybe(gpu.mig_mode())?.is_some_and(|mode| mode.current == 1);
@@ -313,7 +321,7 @@ impl Seat {
                 .into_iter()
                 .map(|(_, instance)| instance)
                 .collect();
-            uses.extend(running.into_iter().map(|(pid, number)| {
+            seen.uses.extend(running.into_iter().map(|(pid, number)| {
                 let instance = number.and_then(|number| self.card.instances.get(number));
                 self.uses(
                     pid,
@@ -334,9 +342,11 @@ impl Seat {
             busy.insert(process.pid, means.is_some().then_some(0.0));
         }
         for (pid, mean) in means.iter().flatten() {
-            busy.insert(*pid, Some(*mean));
+            if busy.insert(*pid, Some(*mean)).is_none() {
+                seen.unlisted.insert((Arc::clone(&self.card.uuid), *pid));
+            }
         }
-        uses.extend(
+        seen.uses.extend(
             busy.into_iter()
                 .map(|(pid, busy)| self.uses(pid, None, busy)),
         );

@@ -57,7 +57,7 @@ class Gpu:
             "pci": f"00000000:{0x1A + self.n:02X}:00.0",
             "architecture": 9,
             "limit_watts": 700,
-            "utilization": 50,
+            "utilization_of_processes": True,
             "memory_mb": 81559,
             "tick_ms": 20,
             "waveform": self.waveform(),

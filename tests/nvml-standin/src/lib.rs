@@ -276,8 +276,8 @@ exports! {
         })
     }
     nvmlDeviceGetUtilizationRates(device: Device, to: *mut Utilization) {
-        of_gpu(device, to, |_, _, gpu| {
-            let gpu = gpu.utilization.filter(|_| gpu.is_divided() != Some(true))?;
+        of_gpu(device, to, |_, now, gpu| {
+            let gpu = gpu.busy(now).filter(|_| gpu.is_divided() != Some(true))?;
             Some(Utilization { gpu, memory: gpu / 2 })
         })
     }

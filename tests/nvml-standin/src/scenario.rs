@@ -79,6 +79,9 @@ pub struct Gpu {
     pub limit_watts: Option<f64>,
     #[serde(default)]
     pub utilization: Option<u32>,
+    /// Whether the GPU's utilization is what its processes keep busy together, instead.
+    #[serde(default)]
+    pub utilization_of_processes: bool,
     #[serde(default)]
     pub memory_mb: u64,
     /// The driver's number, `/dev/nvidiaN`; the place in the list where not set.
@@ -242,6 +245,16 @@ impl Gpu {
     pub fn instances(&self, t: f64) -> impl Iterator<Item = (usize, &Instance)> {
         let all = self.mig.iter().enumerate();
         all.filter(move |(_, instance)| (instance.from..instance.until).contains(&t))
+    }
+
+    /// How busy all of it is, in percent, where it tells.
+    pub fn busy(&self, t: f64) -> Option<u32> {
+        if !self.utilization_of_processes {
+            return self.utilization;
+        }
+        let here = self.processes.iter().filter(|process| process.is_at(t));
+        let all = here.map(|process| process.sm).filter(|sm| *sm <= 100);
+        Some(all.sum::<u32>().min(100))
     }
 
     /// Records of utilization since a time of the driver's: process, percent, time in µs.
