@@ -123,6 +123,7 @@ fn workloads(config: &Config, look: Look) -> Option<workload::watch::Plan> {
         sys: config.path.sysfs.clone(),
         proc: config.path.procfs.clone(),
         nvml: nvml.enabled.then(|| nvml.library.clone()),
+        amd: config.sensors.amdgpu.enabled,
     })
 }
 

@@ -24,8 +24,9 @@ mod scan;
 mod trust;
 
 pub use discovery::discover;
+pub(crate) use scan::id;
 
-use super::{Cause, Enabled, Fault, Readings, Sensor};
+use super::{Cause, Fault, Readings, Sensor, Enabled};
 use scan::{Scan, Site};
 use std::io;
 
@@ -98,9 +99,7 @@ fn explain(fault: Fault) -> Fault {
     let (cause, mend) = match error.kind() {
         // The file may be opened, and the driver says no.
         io::ErrorKind::PermissionDenied if is(rustix::io::Errno::PERM) => (
-            Some(Cause::Device(
-                "the driver refuses: the card is being reset or suspended".to_owned(),
-            )),
+            Some(Cause::Device("the driver refuses: the card is being reset or suspended".to_owned())),
             "it ends by itself; if it lasts, see dmesg for amdgpu, and power-cycle the machine",
         ),
         io::ErrorKind::PermissionDenied => (

@@ -25,7 +25,7 @@ pub use text::{Unit, parse};
 
 use super::sysfs::{self, Attribute};
 use super::{
-    About, Cause, Enabled, Fault, MeterClass, Part, Reading, Readings, Scope, Sensor, Source, Value,
+    About, Cause, Fault, MeterClass, Part, Reading, Readings, Scope, Sensor, Source, Enabled, Value,
 };
 use crate::units::Watts;
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,11 +151,8 @@ impl Cray {
             }
         };
         self.odd = listing.bad;
-        let found: BTreeSet<(&str, Unit)> = listing
-            .names
-            .iter()
-            .filter_map(|name| text::split(name))
-            .collect();
+        let found: BTreeSet<(&str, Unit)> =
+            listing.names.iter().filter_map(|name| text::split(name)).collect();
         for (part, unit) in found {
             let is_better = match self.counters.get(part) {
                 Some(known) => known.unit < unit,
@@ -232,10 +229,7 @@ impl Freshness {
     /// Whether there was a scan since the last read.
     fn is_new(&mut self) -> Result<bool, Fault> {
         let now = self.file.read_text().and_then(|text| {
-            let first = text
-                .split_whitespace()
-                .next()
-                .and_then(|word| word.parse().ok());
+            let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
             first.ok_or_else(|| sysfs::unreadable(self.file.path(), text.as_bytes()))
         });
         let now = now.inspect_err(|_| {
@@ -244,11 +238,7 @@ impl Freshness {
         })?;
         let is_new = self.last != Some(now);
         self.last = Some(now);
-        self.still = if is_new {
-            0
-        } else {
-            self.still.saturating_add(1)
-        };
+        self.still = if is_new { 0 } else { self.still.saturating_add(1) };
         Ok(is_new)
     }
 

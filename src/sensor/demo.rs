@@ -153,9 +153,7 @@ fn source(unit: Unit) -> Source {
     Source {
         part,
         about,
-        ceiling: Watts(ceiling),
-        holds: &[],
-    }
+        ceiling: Watts(ceiling), holds: &[] }
 }
 
 #[cfg(test)]
@@ -205,8 +203,7 @@ mod tests {
     fn the_node_is_complete_and_says_that_it_is_synthetic() {
         let readings = demo().at(Duration::from_secs(60));
         let count = |kind| {
-            let is =
-                |r: &&Reading| matches!(r.source.part, Part::Device { kind: k, .. } if k == kind);
+            let is = |r: &&Reading| matches!(r.source.part, Part::Device { kind: k, .. } if k == kind);
             readings.good.iter().filter(is).count()
         };
         assert_eq!(

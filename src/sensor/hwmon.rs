@@ -13,12 +13,13 @@ mod scan;
 
 pub use discovery::discover;
 
-use super::{Cause, Enabled, Fault, Reading, Readings, Sensor};
+use super::{Cause, Fault, Reading, Readings, Sensor, Enabled};
 use scan::{Active, Scan, Site};
 use std::io;
 
 /// One line for `doctor` and the reference.
-pub const SUMMARY: &str = "Power and energy sensors of hwmon: AMD and Grace sockets, Intel GPUs, Jetson rails, ACPI meters";
+pub const SUMMARY: &str =
+    "Power and energy sensors of hwmon: AMD and Grace sockets, Intel GPUs, Jetson rails, ACPI meters";
 
 /// `sensors.hwmon`.
 pub type Config = Enabled;

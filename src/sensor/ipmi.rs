@@ -27,7 +27,9 @@ mod trouble;
 pub use config::Config;
 pub use discovery::discover;
 
-use super::{About, Fault, MeterClass, Part, Reading, Readings, Scope, Sensor, Source, Value};
+use super::{
+    About, Fault, MeterClass, Part, Reading, Readings, Scope, Sensor, Source, Value,
+};
 use crate::units::Watts;
 use dcmi::Power;
 use std::sync::Arc;
@@ -35,8 +37,7 @@ use std::time::Duration;
 use trouble::Trouble;
 
 /// One line for `doctor` and the reference.
-pub const SUMMARY: &str =
-    "The node's power as its BMC tells it (IPMI DCMI), by /dev/ipmi0 or over LAN";
+pub const SUMMARY: &str = "The node's power as its BMC tells it (IPMI DCMI), by /dev/ipmi0 or over LAN";
 
 /// The most that is believed: the field has 16 bits.
 const CEILING: Watts = Watts(65_535.0);
@@ -98,13 +99,7 @@ struct Bmc {
 }
 
 impl Bmc {
-    fn new(
-        name: &str,
-        place: String,
-        link: Box<dyn Link>,
-        config: &Config,
-        is_named: bool,
-    ) -> Self {
+    fn new(name: &str, place: String, link: Box<dyn Link>, config: &Config, is_named: bool) -> Self {
         let source = Source {
             part: Part::Meter {
                 id: name.into(),

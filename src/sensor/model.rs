@@ -100,8 +100,7 @@ pub fn discover(roots: &Roots, config: &Config) -> Discovery {
                 state: Presence::Found,
                 detail: model.machine.describe_cpus(),
                 mend: if model.machine.guesses() {
-                    "for a better model set sensors.model.cpu_watts to the rated power of a package"
-                        .into()
+                    "for a better model set sensors.model.cpu_watts to the rated power of a package".into()
                 } else {
                     String::new()
                 },
@@ -185,8 +184,7 @@ impl Model {
             machine.continue_from(&self.machine);
             self.machine = machine;
         }
-        self.machine
-            .record(stat::cpus(text).map(|(_, ticks)| ticks));
+        self.machine.record(stat::cpus(text).map(|(_, ticks)| ticks));
         Ok(())
     }
 }
@@ -245,7 +243,9 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn short(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    open(path)?.take(LIMIT as u64).read_to_end(&mut bytes)?;
+    open(path)?
+        .take(LIMIT as u64)
+        .read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

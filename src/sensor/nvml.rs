@@ -24,17 +24,17 @@ mod discovery;
 mod ffi;
 mod session;
 mod trouble;
-mod users;
 
+pub(crate) use card::{Known, bdf, is_asleep, maybe, status};
 pub use discovery::discover;
-pub use users::Users;
+pub(crate) use ffi::Library;
+pub(crate) use trouble::Trouble;
 
 use super::{Readings, Sensor, Switch};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use session::Session;
 use std::path::{Path, PathBuf};
-use trouble::Trouble;
 
 /// One line for `doctor` and the reference.
 pub const SUMMARY: &str = "NVIDIA GPUs through the driver's library, libnvidia-ml.so.1 (NVML)";

@@ -108,10 +108,7 @@ fn labels(hosts: &[String]) -> Vec<Option<String>> {
             _ => format!("{name}:{port}"),
         })
     };
-    hosts
-        .iter()
-        .map(|host| label(config::address(host)))
-        .collect()
+    hosts.iter().map(|host| label(config::address(host))).collect()
 }
 
 /// The outlets, for people.

@@ -15,7 +15,7 @@ mod zone;
 
 pub use discovery::discover;
 
-use super::{Cause, Enabled, Fault, Reading, Readings, Sensor, Value};
+use super::{Cause, Fault, Reading, Readings, Sensor, Enabled, Value};
 use crate::units::Joules;
 use scan::{Scan, Site, Zone};
 use std::io;

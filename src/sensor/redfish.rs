@@ -207,9 +207,7 @@ impl Redfish {
             }
         }
         self.reads += 1;
-        let Some(layout) = &self.layout else {
-            return Ok(());
-        };
+        let Some(layout) = &self.layout else { return Ok(()) };
         // At every read, or they would seem to be mended between two looks.
         readings.bad.extend_from_slice(&layout.odd);
         let mut samples = Vec::new();
@@ -222,9 +220,7 @@ impl Redfish {
                 break;
             }
         }
-        let Some(layout) = self.layout.take() else {
-            return ended;
-        };
+        let Some(layout) = self.layout.take() else { return ended };
         self.publish(&layout, &samples, readings);
         self.layout = Some(layout);
         ended
@@ -259,18 +255,14 @@ impl Redfish {
             for (part, watts) in &sample.parts {
                 let name = format!("bmc-{id}-{}", plain(part));
                 let source = self.source(chassis, name, Scope::Unknown);
-                readings
-                    .good
-                    .push(Reading::new(&source, Value::Power(Watts(*watts))));
+                readings.good.push(Reading::new(&source, Value::Power(Watts(*watts))));
             }
             let scope = scope(MeterClass::Psu, chassis.is_ours, takes_all);
             for supply in &sample.supplies {
                 if let Some(watts) = supply.watts.good() {
                     let name = format!("psu-{id}-{}", plain(&supply.id));
                     let source = self.source(chassis, name, scope);
-                    readings
-                        .good
-                        .push(Reading::new(&source, Value::Power(Watts(watts))));
+                    readings.good.push(Reading::new(&source, Value::Power(Watts(watts))));
                 }
             }
         }
@@ -290,10 +282,7 @@ impl Redfish {
     }
 
     fn source(&mut self, chassis: &Chassis, id: String, scope: Scope) -> Arc<Source> {
-        let part = Part::Meter {
-            id: id.into(),
-            scope,
-        };
+        let part = Part::Meter { id: id.into(), scope };
         let new = || {
             Arc::new(Source {
                 part: part.clone(),
@@ -343,14 +332,9 @@ impl Sample {
         if let Some(path) = of_control.or(of_supplies)
             && let Some(power) = ask(client, path, bad)?
         {
-            self.power(
-                &power,
-                of_control.is_some(),
-                of_supplies.is_some(),
-                &mut |trouble| {
-                    bad.push(trouble.fault(&format!("{}{path}", client.url())));
-                },
-            );
+            self.power(&power, of_control.is_some(), of_supplies.is_some(), &mut |trouble| {
+                bad.push(trouble.fault(&format!("{}{path}", client.url())));
+            });
         }
         if let Supplies::Metrics(places) = &chassis.supplies {
             for (id, path) in places {
@@ -363,9 +347,7 @@ impl Sample {
             self.output();
             if self.total.is_none() && bad.len() == before {
                 let place = format!("{}{}", client.url(), chassis.path);
-                bad.push(
-                    Trouble::Untold("OutputPowerWatts of all its power supplies").fault(&place),
-                );
+                bad.push(Trouble::Untold("OutputPowerWatts of all its power supplies").fault(&place));
             }
         } else if bad.len() == before
             && chassis.supplies != Supplies::None
@@ -413,7 +395,11 @@ impl Sample {
 }
 
 /// Asks for a resource whose trouble costs it alone.
-fn ask(client: &mut Client, path: &str, bad: &mut Vec<Fault>) -> Result<Option<Resource>, Trouble> {
+fn ask(
+    client: &mut Client,
+    path: &str,
+    bad: &mut Vec<Fault>,
+) -> Result<Option<Resource>, Trouble> {
     match client.get(path) {
         Ok(resource) => Ok(Some(resource)),
         Err(trouble) if trouble.is_final() => Err(trouble),
@@ -456,9 +442,7 @@ fn watts(figure: Figure, property: &'static str) -> Result<Watts, Trouble> {
 /// All watts that a body tells, whichever resource it is: what a BMC may send us, for the fuzzer.
 #[must_use]
 pub fn figures(body: &[u8]) -> Vec<Watts> {
-    let Some(resource) = Resource::parse(body) else {
-        return Vec::new();
-    };
+    let Some(resource) = Resource::parse(body) else { return Vec::new() };
     let mut sample = Sample::default();
     sample.power(&resource, true, true, &mut drop);
     let whole = [sample.total, metrics_total(&resource, false).ok()];

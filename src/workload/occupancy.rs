@@ -158,7 +158,7 @@ pub fn devices(
 ) -> BTreeMap<Arc<str>, Vec<Holder>> {
     let mut devices: BTreeMap<Arc<str>, Vec<Holder>> = BTreeMap::new();
     for held in holds {
-        if let Some((card, instance)) = gpus.resolve(&held.device) {
+        if let Some((card, instance)) = part(gpus, &held.device) {
             let is_its = |pid: u32| {
                 users
                     .get(&pid)
@@ -223,6 +223,17 @@ pub fn devices(
     devices
 }
 
+/// The GPU of a name, and the instance on it where the name is of one.
+fn part<'a>(gpus: &'a Gpus, name: &DeviceName) -> Option<(&'a Card, Option<&'a Instance>)> {
+    let (uuid, instance) = gpus.resolve(name)?;
+    let card = gpus.card(&uuid)?;
+    let Some(instance) = instance else {
+        return Some((card, None));
+    };
+    let mut instances = card.instances.iter();
+    Some((card, Some(instances.find(|one| one.uuid == instance)?)))
+}
+
 fn holder(owner: Option<Owner>, instance: Option<&Instance>, busy: Option<f64>) -> Holder {
     Holder {
         owner,
@@ -240,7 +251,7 @@ fn busy(
     instance: Option<&Instance>,
     is_its: impl Fn(u32) -> bool,
 ) -> Option<f64> {
-    if instance.is_some() || !card.instances.is_empty() {
+    if instance.is_some() || card.divided || !card.told() {
         return None;
     }
     let here = gpus.uses.iter().filter(|used| used.device == card.uuid);
@@ -255,6 +266,7 @@ fn busy(
 
 #[cfg(test)]
 mod tests {
+    use super::super::gpu::Sight;
     use super::*;
 
     fn job(name: &str) -> Owner {
@@ -323,11 +335,21 @@ mod tests {
     }
 
     fn gpus(uses: &[(u32, Option<&str>, Option<f64>)], instances: Vec<Instance>) -> Gpus {
+        let is_told = uses.iter().all(|(.., busy)| busy.is_some());
+        let sight = if is_told {
+            Sight::Full
+        } else {
+            Sight::Processes
+        };
         Gpus {
             cards: vec![Card {
                 uuid: "GPU-0".into(),
+                index: 0,
+                minor: Some(0),
+                pci: "".into(),
+                divided: !instances.is_empty(),
                 instances,
-                ..Card::default()
+                sight,
             }],
             uses: uses
                 .iter()
@@ -375,7 +397,8 @@ mod tests {
     fn instances_weigh_by_slices_and_nobody_tells_their_work() {
         let instance = |uuid: &str, slices| Instance {
             uuid: uuid.into(),
-            gpu_instance: None,
+            gpu_instance: slices,
+            compute_instance: 0,
             slices,
             of: 7,
         };

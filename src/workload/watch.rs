@@ -43,6 +43,8 @@ pub struct Plan {
     pub proc: PathBuf,
     /// NVIDIA's library, where it may be used.
     pub nvml: Option<PathBuf>,
+    /// Whether AMD's GPUs are read.
+    pub amd: bool,
 }
 
 /// The thread. Dropping it ends it after the look that it is in.
@@ -67,13 +69,15 @@ impl Lookout {
         let flag = Arc::clone(&stop);
         let every = plan.config.interval();
         let look = move || {
-            let library = plan.nvml.as_ref();
-            let observer = library.and_then(|library| {
-                Observer::start(library, &plan.sys, plan.config.gpu_interval.duration())
-            });
-            let gpus = observer.map(|observer| -> Ask {
+            let every_look = plan.config.gpu_interval.duration();
+            let nvidia = plan.nvml.as_ref();
+            let nvidia = nvidia.and_then(|nvml| Observer::start(nvml, &plan.sys, every_look));
+            let amd = plan.amd.then(|| Observer::start_amd(&plan.sys, every_look));
+            let observers = nvidia.into_iter().chain(amd.flatten());
+            let gpus = observers.map(|observer| -> Ask {
                 Box::new(move || (observer.latest(), observer.health()))
             });
+            let gpus = gpus.collect();
             let mut looker = Looker::new(&plan, gpus, clock::now().boot);
             let mut next = clock::now().awake;
             while !flag.load(Ordering::Relaxed) {
@@ -120,7 +124,9 @@ pub struct Looker {
     processes: Processes,
     pods: Option<kubernetes::Names>,
     resources: Option<PodResources>,
-    gpus: Option<Ask>,
+    gpus: Vec<Ask>,
+    /// Whose the processes on accelerators were at the last look.
+    users: BTreeMap<u32, Option<Owner>>,
     directory: Directory,
     tenure: Tenure,
     last: Duration,
@@ -134,7 +140,7 @@ pub struct Looker {
 impl Looker {
     /// Begins to look at `now` (time since boot).
     #[must_use]
-    pub fn new(plan: &Plan, gpus: Option<Ask>, now: Duration) -> Self {
+    pub fn new(plan: &Plan, gpus: Vec<Ask>, now: Duration) -> Self {
         let config = plan.config.clone();
         let kubernetes = config.kubernetes();
         let mount = plan.sys.join("fs/cgroup");
@@ -152,6 +158,7 @@ impl Looker {
                 .ok()
                 .flatten(),
             gpus,
+            users: BTreeMap::new(),
             directory: Directory::new(&config),
             tenure: Tenure::default(),
             last: now,
@@ -333,25 +340,29 @@ impl Looker {
         inventory: &Inventory,
         health: &mut Vec<Health>,
     ) -> Option<Occupancies> {
-        let latest = self.gpus.as_mut().and_then(|ask| {
-            let (latest, state) = ask();
-            health.push(state);
-            latest
-        });
         let stale = self.config.gpu_interval.duration() * STALE;
-        let fresh = latest.filter(|gpus| at.saturating_sub(gpus.at) < stale);
-        let until = match &fresh {
-            Some(gpus) if gpus.at > self.occupied => gpus.at,
+        let fresh: Vec<Arc<Gpus>> = self
+            .gpus
+            .iter_mut()
+            .filter_map(|ask| {
+                let (latest, state) = ask();
+                health.push(state);
+                latest.filter(|gpus| at.saturating_sub(gpus.at) < stale)
+            })
+            .collect();
+        let until = match fresh.iter().map(|gpus| gpus.at).min() {
+            Some(told) if told > self.occupied => told,
             Some(_) => return None,
-            None if self.gpus.is_some() && at.saturating_sub(self.occupied) < stale => return None,
+            None if !self.gpus.is_empty() && at.saturating_sub(self.occupied) < stale => {
+                return None;
+            }
             None => at,
         };
         let from = std::mem::replace(&mut self.occupied, until);
-        let none = Gpus::default();
-        let gpus = fresh.as_deref().unwrap_or(&none);
-        let users = self.users(gpus);
+        let gpus = Gpus::together(&fresh);
+        self.users = self.users(&gpus);
         let holds: Vec<Held> = self.tenure.within(from);
-        let devices = occupancy::devices(&holds, gpus, &users, inventory);
+        let devices = occupancy::devices(&holds, &gpus, &self.users, inventory);
         self.tenure.forget(until);
         Some(Occupancies {
             from,
@@ -360,14 +371,21 @@ impl Looker {
         })
     }
 
-    /// Whose each process on an accelerator is; `None`: the machine's.
+    /// Whose each process on an accelerator is; `None`: the machine's. One that has ended is whose it was, for
+    /// another may have its number by now.
     fn users(&mut self, gpus: &Gpus) -> BTreeMap<u32, Option<Owner>> {
         let mut users = BTreeMap::new();
         for used in &gpus.uses {
+            let is_unlisted = gpus
+                .unlisted
+                .contains(&(Arc::clone(&used.device), used.pid));
+            let before = self.users.get(&used.pid).filter(|_| is_unlisted);
             users.entry(used.pid).or_insert_with(|| {
-                let owner = self.processes.owner_of(used.pid);
-                let owner = owner.or_else(|| cgroup::owner_of(&self.proc, used.pid));
-                owner.filter(|owner| self.directory.wants(owner))
+                before.cloned().unwrap_or_else(|| {
+                    let owner = self.processes.owner_of(used.pid);
+                    let owner = owner.or_else(|| cgroup::owner_of(&self.proc, used.pid));
+                    owner.filter(|owner| self.directory.wants(owner))
+                })
             });
         }
         users

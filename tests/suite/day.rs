@@ -11,10 +11,11 @@ use gramwatt::node::Choice;
 use gramwatt::sensor::{Kind, Roots, Sensor, nvml};
 use gramwatt::snapshot::{Pue, Snapshot, Use, Workload};
 use gramwatt::units::GramsPerKwh;
+use gramwatt::workload::Health;
 use gramwatt::workload::config::Workloads;
+use gramwatt::workload::gpu::{self, Eye, Gpus};
 use gramwatt::workload::occupancy::Inventory;
 use gramwatt::workload::watch::{Ask, Looker, Plan};
-use gramwatt::workload::{Health, gpu::Gpus};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ fn gpu(index: usize, waveform: Json, processes: Vec<Json>) -> Json {
     json!({
         "uuid": format!("GPU-{index}"), "name": "NVIDIA H100 80GB HBM3",
         "pci": format!("00000000:{:02X}:00.0", 0x10 + index), "architecture": 9,
-        "waveform": waveform, "processes": processes, "busy_by_processes": true,
+        "waveform": waveform, "processes": processes, "utilization_of_processes": true,
     })
 }
 
@@ -145,7 +146,7 @@ struct Day {
     sensor: Box<dyn Sensor>,
     looker: Looker,
     engine: Engine,
-    users: Rc<RefCell<nvml::Users>>,
+    users: Rc<RefCell<gpu::Looker>>,
     latest: Arc<Mutex<Option<Arc<Gpus>>>>,
     busy: f64,
 }
@@ -214,9 +215,7 @@ impl Day {
             .into_iter()
             .next()
             .unwrap();
-        let users = Rc::new(RefCell::new(
-            nvml::Users::open(&library, &roots.sys).unwrap(),
-        ));
+        let users = Rc::new(RefCell::new(gpu::Looker::new(&library, &roots.sys)));
         let latest: Arc<Mutex<Option<Arc<Gpus>>>> = Arc::default();
         let given = Arc::clone(&latest);
         let gpus: Ask = Box::new(move || (given.lock().unwrap().clone(), Health::default()));
@@ -226,6 +225,7 @@ impl Day {
             sys: roots.sys.clone(),
             proc: roots.proc.clone(),
             nvml: None,
+            amd: false,
         };
         let seat = Seat {
             name: "nvml".into(),
@@ -234,7 +234,7 @@ impl Day {
         };
         let day = Self {
             sensor,
-            looker: Looker::new(&plan, Some(gpus), moment(0.0).boot),
+            looker: Looker::new(&plan, vec![gpus], moment(0.0).boot),
             engine: Engine::new(settings(), &[seat], None, moment(0.0)),
             users,
             latest,
@@ -306,8 +306,11 @@ impl Day {
             readings: self.sensor.read(),
         };
         self.engine.apply(&batch);
-        if t as u64 % 5 == 0 {
-            let found = self.users.borrow_mut().look(at.boot).unwrap();
+        if (t as u64).is_multiple_of(5) {
+            let mut users = self.users.borrow_mut();
+            assert!(!users.is_absent());
+            let (found, faults) = users.look(at.boot);
+            assert!(faults.is_empty(), "{faults:?}");
             *self.latest.lock().unwrap() = Some(Arc::new(found));
         }
         let shown = self.engine.tick(at);

@@ -9,6 +9,7 @@ mod cli;
 mod command;
 mod day;
 mod golden;
+mod gpu;
 mod intensity;
 mod ipmi;
 mod doors;

@@ -86,10 +86,7 @@ impl Provider for ElectricityMaps {
                 Version::V3 => "v3",
                 Version::V4 => "v4",
             };
-            let (base, factors) = (
-                self.0.base_url.trim_end_matches('/'),
-                self.0.factors.label(),
-            );
+            let (base, factors) = (self.0.base_url.trim_end_matches('/'), self.0.factors.label());
             let url = format!(
                 "{base}/{version}/carbon-intensity/{path}?zone={}&emissionFactorType={factors}\
                  &shouldUseFallbackCallerLookup=false",
@@ -113,13 +110,7 @@ impl Provider for ElectricityMaps {
         Ok(all)
     }
 
-    fn read(
-        &self,
-        what: What,
-        zone: &str,
-        body: &[u8],
-        _now: Timestamp,
-    ) -> Result<Answer, Garbage> {
+    fn read(&self, what: What, zone: &str, body: &[u8], _now: Timestamp) -> Result<Answer, Garbage> {
         let answer: Told = read::json(body)?;
         if !answer.zone.eq_ignore_ascii_case(zone) {
             let other = read::short(&answer.zone);
@@ -142,9 +133,7 @@ impl Provider for ElectricityMaps {
                 return Err(Garbage::Refused(why.to_owned()));
             }
             if value.factors.is_some_and(|counted| counted != factors) {
-                return Err(Garbage::Form(
-                    "its emissionFactorType is not the one asked for".into(),
-                ));
+                return Err(Garbage::Form("its emissionFactorType is not the one asked for".into()));
             }
             let nature = match (what, value.is_estimated) {
                 (What::Forecast, _) => Nature::Forecast,
@@ -224,21 +213,10 @@ mod tests {
         let all = provider("v3").requests("US-CAL CISO", now).unwrap();
         assert_eq!(all.len(), 3);
         for request in &all {
-            assert!(
-                request
-                    .url
-                    .starts_with("https://api.electricitymaps.com/v3/carbon-intensity/")
-            );
-            assert!(
-                request.url.contains("zone=US-CAL%20CISO&"),
-                "{}",
-                request.url
-            );
+            assert!(request.url.starts_with("https://api.electricitymaps.com/v3/carbon-intensity/"));
+            assert!(request.url.contains("zone=US-CAL%20CISO&"), "{}", request.url);
             assert!(request.url.contains("&shouldUseFallbackCallerLookup=false"));
-            assert_eq!(
-                request.url.ends_with("&horizonHours=48"),
-                request.what == What::Forecast
-            );
+            assert_eq!(request.url.ends_with("&horizonHours=48"), request.what == What::Forecast);
             assert_eq!(request.auth, Auth::Header("auth-token", ""));
         }
     }
@@ -249,33 +227,19 @@ mod tests {
             "updatedAt":"2025-10-17T10:39:53.914Z","emissionFactorType":"lifecycle","isEstimated":true,
             "estimationMethod":"TIME_SLICER_AVERAGE","temporalGranularity":"hourly"}"#;
         let span = "2025-10-17T11:00:00Z..2025-10-17T12:00:00Z".to_owned();
-        assert_eq!(
-            told(What::Latest, body).unwrap(),
-            [(span, 245.0, Nature::Estimated)]
-        );
+        assert_eq!(told(What::Latest, body).unwrap(), [(span, 245.0, Nature::Estimated)]);
         let five = body.replace("hourly", "5_minutes").replace("true", "false");
         let span = "2025-10-17T11:00:00Z..2025-10-17T11:05:00Z".to_owned();
-        assert_eq!(
-            told(What::Latest, &five).unwrap(),
-            [(span, 245.0, Nature::Measured)]
-        );
+        assert_eq!(told(What::Latest, &five).unwrap(), [(span, 245.0, Nature::Measured)]);
         let none = body.replace("245", "null");
         assert_eq!(told(What::Latest, &none), Err(Garbage::Empty));
         let direct = body.replace("lifecycle", "direct");
         assert!(told(What::Latest, &direct).is_err());
         let sandbox = body.replace("TIME_SLICER_AVERAGE", "SANDBOX_MODE_DATA");
         let error = told(What::Latest, &sandbox).unwrap_err().to_string();
-        assert!(
-            error.contains("made up") && error.contains("real account"),
-            "{error}"
-        );
+        assert!(error.contains("made up") && error.contains("real account"), "{error}");
         let other = body.replace("\"AT\"", "\"DE\"");
-        assert!(
-            told(What::Latest, &other)
-                .unwrap_err()
-                .to_string()
-                .contains("DE")
-        );
+        assert!(told(What::Latest, &other).unwrap_err().to_string().contains("DE"));
     }
 
     #[test]
@@ -285,14 +249,8 @@ mod tests {
             {"carbonIntensity":null,"datetime":"2025-10-17T13:00:00.000Z"}],
             "updatedAt":"2025-10-17T11:25:24.685Z"}"#;
         let span = "2025-10-17T12:00:00Z..2025-10-17T13:00:00Z".to_owned();
-        assert_eq!(
-            told(What::Forecast, body).unwrap(),
-            [(span.clone(), 326.0, Nature::Forecast)]
-        );
+        assert_eq!(told(What::Forecast, body).unwrap(), [(span.clone(), 326.0, Nature::Forecast)]);
         let history = body.replace("forecast", "history");
-        assert_eq!(
-            told(What::History, &history).unwrap(),
-            [(span, 326.0, Nature::Measured)]
-        );
+        assert_eq!(told(What::History, &history).unwrap(), [(span, 326.0, Nature::Measured)]);
     }
 }

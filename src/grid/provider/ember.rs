@@ -138,8 +138,7 @@ impl Provider for Ember {
             Resolution::Yearly => ("yearly", format!("{}", year - 4)),
             Resolution::Monthly => ("monthly", format!("{}-01", year - 1)),
         };
-        let url =
-            format!("{base}/v1/carbon-intensity/{kind}?entity_code={entity}&start_date={from}");
+        let url = format!("{base}/v1/carbon-intensity/{kind}?entity_code={entity}&start_date={from}");
         Ok(vec![Request {
             auth: Auth::Query("api_key"),
             ..Request::open(What::Latest, url, DAY)
@@ -162,8 +161,9 @@ impl Provider for Ember {
             }
             let Some(grams) = row.intensity else { continue };
             let span = self.span(&row.date);
-            let (from, until) = span
-                .ok_or_else(|| Garbage::Form("a date is not of the resolution asked for".into()))?;
+            let (from, until) = span.ok_or_else(|| {
+                Garbage::Form("a date is not of the resolution asked for".into())
+            })?;
             if until <= now {
                 points.push(Point {
                     from,

@@ -73,43 +73,18 @@ impl Provider for Energinet {
         let filter = read::escaped(&format!("{{\"PriceArea\":[\"{area}\"]}}"));
         let ask = |what, set: &str, back: u32, rest: &str, every: u64| {
             let from = before(read::rounded(now, HOUR), back * HOUR).strftime("%Y-%m-%dT%H:%M");
-            let url =
-                format!("{base}/dataset/{set}?start={from}&timezone=UTC&filter={filter}&{rest}");
+            let url = format!("{base}/dataset/{set}?start={from}&timezone=UTC&filter={filter}&{rest}");
             Request::open(what, url, Duration::from_secs(every))
         };
         // Without a limit there are 100 rows.
         Ok(vec![
-            ask(
-                What::Latest,
-                "CO2Emis",
-                3,
-                "sort=Minutes5UTC%20desc&limit=48",
-                300,
-            ),
-            ask(
-                What::Forecast,
-                "CO2EmisProg",
-                0,
-                "sort=Minutes5UTC%20asc&limit=600",
-                1800,
-            ),
-            ask(
-                What::History,
-                "CO2Emis",
-                8 * 24,
-                "sort=Minutes5UTC%20desc&limit=2400",
-                12 * 3600,
-            ),
+            ask(What::Latest, "CO2Emis", 3, "sort=Minutes5UTC%20desc&limit=48", 300),
+            ask(What::Forecast, "CO2EmisProg", 0, "sort=Minutes5UTC%20asc&limit=600", 1800),
+            ask(What::History, "CO2Emis", 8 * 24, "sort=Minutes5UTC%20desc&limit=2400", 12 * 3600),
         ])
     }
 
-    fn read(
-        &self,
-        what: What,
-        zone: &str,
-        body: &[u8],
-        _now: Timestamp,
-    ) -> Result<Answer, Garbage> {
+    fn read(&self, what: What, zone: &str, body: &[u8], _now: Timestamp) -> Result<Answer, Garbage> {
         let area = area(zone).map_err(|why| Garbage::Form(why.into()))?;
         let told: Told<'_> = read::json(body)?;
         let asked = match what {
@@ -122,10 +97,7 @@ impl Provider for Energinet {
                 None => Garbage::Form("it has neither records nor a message".into()),
             });
         };
-        if told
-            .dataset
-            .is_some_and(|set| !set.eq_ignore_ascii_case(asked))
-        {
+        if told.dataset.is_some_and(|set| !set.eq_ignore_ascii_case(asked)) {
             return Err(Garbage::Form("it is another data set".into()));
         }
         let nature = match what {
@@ -136,13 +108,9 @@ impl Provider for Energinet {
         for record in records {
             if record.area != area {
                 let other = read::short(&record.area);
-                return Err(Garbage::Form(
-                    format!("it is about the area {other:?}").into(),
-                ));
+                return Err(Garbage::Form(format!("it is about the area {other:?}").into()));
             }
-            let Some(told) = record.emission else {
-                continue;
-            };
+            let Some(told) = record.emission else { continue };
             let number = told.value();
             let grams = number.ok_or_else(|| Garbage::Form("an emission is no number".into()))?;
             values.push((read::moment(&record.from)?, grams, nature));

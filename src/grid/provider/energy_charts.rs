@@ -57,28 +57,19 @@ impl Provider for EnergyCharts {
         let base = self.0.base_url.trim_end_matches('/');
         let country = read::escaped(&zone.to_ascii_lowercase());
         let url = format!("{base}/co2eq?country={country}");
-        Ok(vec![Request::open(
-            What::Latest,
-            url,
-            Duration::from_secs(900),
-        )])
+        Ok(vec![Request::open(What::Latest, url, Duration::from_secs(900))])
     }
 
     fn read(&self, _: What, _: &str, body: &[u8], _now: Timestamp) -> Result<Answer, Garbage> {
         let told: Told = read::json(body)?;
         let values = |grams: &[Option<f64>], nature| -> Vec<(Timestamp, f64, Nature)> {
             let both = told.unix_seconds.iter().zip(grams);
-            let known = both.filter_map(|(at, grams)| {
-                Some((Timestamp::from_second(*at).ok()?, (*grams)?, nature))
-            });
+            let known = both.filter_map(|(at, grams)| Some((Timestamp::from_second(*at).ok()?, (*grams)?, nature)));
             known.collect()
         };
         let quarter = Duration::from_secs(900);
         let mut points = read::steps(values(&told.co2eq, Nature::Measured), quarter);
-        points.extend(read::steps(
-            values(&told.co2eq_forecast, Nature::Forecast),
-            quarter,
-        ));
+        points.extend(read::steps(values(&told.co2eq_forecast, Nature::Forecast), quarter));
         if points.is_empty() {
             return Err(Garbage::Empty);
         }
@@ -110,10 +101,7 @@ mod tests {
     #[test]
     fn a_country_is_asked_for_and_nothing_smaller() {
         let all = provider().requests("DE", Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(
-            all[0].url,
-            "https://api.energy-charts.info/co2eq?country=de"
-        );
+        assert_eq!(all[0].url, "https://api.energy-charts.info/co2eq?country=de");
         assert!(provider().requests("US-CA", Timestamp::UNIX_EPOCH).is_err());
     }
 
@@ -131,14 +119,7 @@ mod tests {
             .unwrap()
             .points
             .iter()
-            .map(|p| {
-                (
-                    p.from.as_second(),
-                    p.until.as_second(),
-                    p.intensity.0,
-                    p.nature,
-                )
-            })
+            .map(|p| (p.from.as_second(), p.until.as_second(), p.intensity.0, p.nature))
             .collect();
         assert_eq!(
             told,

@@ -29,10 +29,7 @@ pub(super) struct Relay(Config);
 /// Makes the provider.
 pub(super) fn open(config: &Config) -> Result<Relay, String> {
     if !(config.url.starts_with("http://") || config.url.starts_with("https://")) {
-        return Err(format!(
-            "{:?} is no URL of a relay, such as http://gramwatt-relay:10062",
-            config.url
-        ));
+        return Err(format!("{:?} is no URL of a relay, such as http://gramwatt-relay:10062", config.url));
     }
     Ok(Relay(config.clone()))
 }
@@ -76,9 +73,7 @@ impl Provider for Relay {
         }
         let answer = sheet.answer();
         if !answer.of.as_ref().is_some_and(Origin::is_believable) {
-            return Err(Garbage::Form(
-                "it names no provider, or a lag without end".into(),
-            ));
+            return Err(Garbage::Form("it names no provider, or a lag without end".into()));
         }
         if answer.points.is_empty() {
             return Err(Garbage::Empty);

@@ -59,9 +59,7 @@ impl Provider for RteEco2mix {
     /// Pages of records end at 100; the export does not.
     fn requests(&self, zone: &str, now: Timestamp) -> Result<Vec<Request>, String> {
         if !zone.eq_ignore_ascii_case("FR") {
-            return Err(format!(
-                "rte-eco2mix knows FR and nothing else, and not {zone:?}"
-            ));
+            return Err(format!("rte-eco2mix knows FR and nothing else, and not {zone:?}"));
         }
         let base = self.0.base_url.trim_end_matches('/');
         let ask = |what, page: &str, rows: &str, rest: &str, every: u64| {

@@ -47,9 +47,7 @@ impl TryFrom<u8> for Region {
         if (1..=17).contains(&number) {
             return Ok(Self(number));
         }
-        Err(format!(
-            "{number} is no region: 1 (North Scotland) to 17 (Wales)"
-        ))
+        Err(format!("{number} is no region: 1 (North Scotland) to 17 (Wales)"))
     }
 }
 
@@ -70,8 +68,7 @@ impl TryFrom<String> for Postcode {
     fn try_from(text: String) -> Result<Self, String> {
         let code = text.trim().to_ascii_uppercase();
         let is_code = code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if is_code && (2..=4).contains(&code.len()) && code.starts_with(|c: char| c.is_alphabetic())
-        {
+        if is_code && (2..=4).contains(&code.len()) && code.starts_with(|c: char| c.is_alphabetic()) {
             return Ok(Self(code));
         }
         Err(format!(
@@ -112,11 +109,8 @@ impl UkCarbonIntensity {
     /// The half hours of an answer, where it is about what was asked.
     fn half_hours(&self, part: Part) -> Result<Vec<HalfHour>, Garbage> {
         if self.place().is_none() {
-            let (Some(from), Some(to), Some(intensity)) = (part.from, part.to, part.intensity)
-            else {
-                return Err(Garbage::Form(
-                    "it is not about the whole of Great Britain".into(),
-                ));
+            let (Some(from), Some(to), Some(intensity)) = (part.from, part.to, part.intensity) else {
+                return Err(Garbage::Form("it is not about the whole of Great Britain".into()));
             };
             let half_hour = HalfHour {
                 from,
@@ -125,13 +119,9 @@ impl UkCarbonIntensity {
             };
             return Ok(vec![half_hour]);
         }
-        let is_region = self
-            .0
-            .region
-            .is_none_or(|asked| part.region == Some(asked.0));
+        let is_region = self.0.region.is_none_or(|asked| part.region == Some(asked.0));
         let told = part.postcode.as_deref();
-        let is_code =
-            |asked: &Postcode| told.is_none_or(|told| told.eq_ignore_ascii_case(&asked.0));
+        let is_code = |asked: &Postcode| told.is_none_or(|told| told.eq_ignore_ascii_case(&asked.0));
         let is_code = self.0.postcode.as_ref().is_none_or(is_code);
         match part.data {
             Some(all) if is_region && is_code => Ok(all),
@@ -178,16 +168,8 @@ impl Provider for UkCarbonIntensity {
             ],
             Some(place) => vec![
                 ask(What::Latest, format!("regional/{place}"), 300),
-                ask(
-                    What::Forecast,
-                    format!("regional/intensity/{now}/fw48h/{place}"),
-                    1800,
-                ),
-                ask(
-                    What::History,
-                    format!("regional/intensity/{now}/pt24h/{place}"),
-                    6 * 3600,
-                ),
+                ask(What::Forecast, format!("regional/intensity/{now}/fw48h/{place}"), 1800),
+                ask(What::History, format!("regional/intensity/{now}/pt24h/{place}"), 6 * 3600),
             ],
         })
     }

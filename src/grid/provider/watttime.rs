@@ -243,10 +243,7 @@ impl Provider for WattTime {
             let from = read::moment(&point.point_time)?;
             values.push((from, pounds * read::POUNDS_PER_MWH, nature));
         }
-        let period = meta
-            .data_point_period_seconds
-            .unwrap_or(300)
-            .clamp(60, 3600);
+        let period = meta.data_point_period_seconds.unwrap_or(300).clamp(60, 3600);
         let mut points = read::steps(values, Duration::from_secs(period));
         // A forecast begins with the five minutes that have begun or are about to.
         if let Some(first) = points.first_mut()

@@ -77,12 +77,7 @@ pub(super) struct Card {
 impl Card {
     pub(super) fn new(facts: Facts) -> Self {
         let file = |name: &str| Attribute::new(facts.directory.join(name));
-        let sensor = |name: &str| {
-            facts
-                .hwmon
-                .as_ref()
-                .map(|hwmon| Attribute::new(hwmon.join(name)))
-        };
+        let sensor = |name: &str| facts.hwmon.as_ref().map(|hwmon| Attribute::new(hwmon.join(name)));
         let id: Arc<str> = facts.id.as_str().into();
         let part = if facts.nature() == Nature::Socket {
             Part::Meter {
@@ -105,10 +100,7 @@ impl Card {
             means: Means::Unknown,
             trust: Trust::default(),
             metrics: file("gpu_metrics"),
-            powers: ["power1_average", "power1_input"]
-                .into_iter()
-                .filter_map(sensor)
-                .collect(),
+            powers: ["power1_average", "power1_input"].into_iter().filter_map(sensor).collect(),
             busy: file("gpu_busy_percent"),
             cap: sensor("power1_cap"),
             sleep: file("power/runtime_status"),
@@ -120,11 +112,7 @@ impl Card {
 
     /// Reads it once; `None` while it sleeps, as reading would wake it, and where it is left out.
     pub(super) fn read(&mut self) -> Result<Option<Reading>, Fault> {
-        let reading = if self.is_asleep() {
-            Ok(None)
-        } else {
-            self.read_awake()
-        };
+        let reading = if self.is_asleep() { Ok(None) } else { self.read_awake() };
         // It may have fallen asleep meanwhile: newer drivers then refuse, so as not to wake it.
         if !matches!(reading, Ok(Some(_))) && self.is_asleep() {
             self.trust.forget();
@@ -134,10 +122,7 @@ impl Card {
     }
 
     pub(super) fn is_asleep(&mut self) -> bool {
-        matches!(
-            self.sleep.read_text().as_deref(),
-            Ok("suspended" | "suspending")
-        )
+        matches!(self.sleep.read_text().as_deref(), Ok("suspended" | "suspending"))
     }
 
     fn read_awake(&mut self) -> Result<Option<Reading>, Fault> {
@@ -160,8 +145,7 @@ impl Card {
         let no_counter = match self.ask()? {
             Answer::Told(metrics) if metrics.is_apu => return Ok(Means::LeftOut(APU)),
             Answer::Told(metrics) => {
-                let is_silent =
-                    metrics.energy.unwrap_or(0) == 0 && metrics.watts.unwrap_or(0.0) == 0.0;
+                let is_silent = metrics.energy.unwrap_or(0) == 0 && metrics.watts.unwrap_or(0.0) == 0.0;
                 if self.facts.nature() == Nature::Half && is_silent {
                     return Ok(Means::LeftOut(
                         "the second die of a package: the first has the power of both",
@@ -228,10 +212,7 @@ impl Card {
                 let why = self.trust.broken.unwrap_or_default();
                 self.means = Means::Power(why);
                 self.measure()?.ok_or_else(|| {
-                    self.device(
-                        why,
-                        "the card tells no power either: reboot the machine; see dmesg for amdgpu",
-                    )
+                    self.device(why, "the card tells no power either: reboot the machine; see dmesg for amdgpu")
                 })
             }
         }
@@ -249,19 +230,13 @@ impl Card {
         if self.reads > READS_PER_LOOK {
             self.reads = 0;
             let cap = self.cap.as_mut().map(positive);
-            self.limit = cap
-                .and_then(Result::ok)
-                .filter(|limit| *limit > Watts::ZERO);
+            self.limit = cap.and_then(Result::ok).filter(|limit| *limit > Watts::ZERO);
         }
         // What one die of a package does says nothing of the other.
         let is_half = self.facts.nature() == Nature::Half;
         let mut busy = || self.busy.read_u64().ok().and_then(metrics::share);
         Reading {
-            utilization: if is_half {
-                None
-            } else {
-                activity.or_else(&mut busy)
-            },
+            utilization: if is_half { None } else { activity.or_else(&mut busy) },
             power_limit: self.limit,
             ..Reading::new(&self.source, value)
         }
@@ -283,10 +258,7 @@ impl Card {
             return Err(fault);
         }
         Ok(match self.ask()? {
-            Answer::Told(metrics) => metrics
-                .watts
-                .filter(|watts| !is_half || *watts > 0.0)
-                .map(Watts),
+            Answer::Told(metrics) => metrics.watts.filter(|watts| !is_half || *watts > 0.0).map(Watts),
             Answer::Nothing | Answer::Refused(_) => None,
         })
     }
@@ -339,10 +311,7 @@ impl Facts {
 
 /// The fault of a card that was there, and that the driver no longer lists.
 pub(super) fn gone(card: &Card) -> Fault {
-    let error = io::Error::new(
-        io::ErrorKind::NotFound,
-        "the driver no longer lists this card",
-    );
+    let error = io::Error::new(io::ErrorKind::NotFound, "the driver no longer lists this card");
     Fault {
         place: format!("{} at {}", card.facts.id, card.facts.address),
         cause: Cause::Io(error),
@@ -368,10 +337,7 @@ fn is_absent(fault: &Fault) -> bool {
 fn positive(file: &mut Attribute) -> Result<Watts, Fault> {
     let number = file.read_i64()?;
     if number < 0 {
-        return Err(sysfs::unreadable(
-            file.path(),
-            number.to_string().as_bytes(),
-        ));
+        return Err(sysfs::unreadable(file.path(), number.to_string().as_bytes()));
     }
     Ok(Watts(number as f64 * MICRO))
 }

@@ -81,17 +81,11 @@ fn describe(card: &Card) -> String {
     };
     let what = match card.facts.nature() {
         Nature::Half if !matches!(card.means, Means::LeftOut(_)) => ", of both dies of its package",
-        Nature::Socket => {
-            ", of the whole socket, processor and memory included: shown as a meter, not summed"
-        }
+        Nature::Socket => ", of the whole socket, processor and memory included: shown as a meter, not summed",
         _ => "",
     };
     let about = &card.source.about;
-    let model = if about.model.is_empty() {
-        "a card"
-    } else {
-        about.model.as_str()
-    };
+    let model = if about.model.is_empty() { "a card" } else { about.model.as_str() };
     format!("{model} at {}: {how}{what}", about.pci_bus_id)
 }
 

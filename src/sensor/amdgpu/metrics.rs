@@ -111,9 +111,7 @@ pub fn parse(bytes: &[u8]) -> Result<Metrics, Refusal> {
     let version = Version(format, content);
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size < HEAD || size.min(CUT) != bytes.len() {
-        return Err(Refusal::Broken(
-            "a table whose size is not what its head says",
-        ));
+        return Err(Refusal::Broken("a table whose size is not what its head says"));
     }
     let metrics = Metrics {
         version,
@@ -181,30 +179,18 @@ fn listed(bytes: &[u8], mut metrics: Metrics) -> Result<Metrics, Refusal> {
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     let field = bytes.get(at..at.checked_add(width)?)?;
     let mut whole = [0; 8];
-    let place = if cfg!(target_endian = "big") {
-        8_usize.checked_sub(width)?
-    } else {
-        0
-    };
-    whole
-        .get_mut(place..place.checked_add(width)?)?
-        .copy_from_slice(field);
+    let place = if cfg!(target_endian = "big") { 8_usize.checked_sub(width)? } else { 0 };
+    whole.get_mut(place..place.checked_add(width)?)?.copy_from_slice(field);
     Some(u64::from_ne_bytes(whole))
 }
 
 fn is_absent(number: u64, width: usize) -> bool {
-    number
-        == u64::MAX
-            .checked_shr(64 - 8 * u32::try_from(width).unwrap_or(8))
-            .unwrap_or(0)
+    number == u64::MAX.checked_shr(64 - 8 * u32::try_from(width).unwrap_or(8)).unwrap_or(0)
 }
 
 /// A field that is wider than the driver's 32 bits may still say "absent" in 32 bits.
 fn watts(number: u64) -> Option<f64> {
-    u32::try_from(number)
-        .ok()
-        .filter(|watts| *watts != u32::MAX)
-        .map(f64::from)
+    u32::try_from(number).ok().filter(|watts| *watts != u32::MAX).map(f64::from)
 }
 
 /// From percent; what is over 100 is no share.
@@ -219,9 +205,7 @@ mod tests {
 
     /// A table of a size in which each byte pair is told apart by its place.
     fn numbered(content: u8, size: u16) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..size / 2)
-            .flat_map(|n| (n % 100).to_ne_bytes())
-            .collect();
+        let mut bytes: Vec<u8> = (0..size / 2).flat_map(|n| (n % 100).to_ne_bytes()).collect();
         bytes[..2].copy_from_slice(&size.to_ne_bytes());
         bytes[2..4].copy_from_slice(&[1, content]);
         bytes
@@ -248,20 +232,15 @@ mod tests {
             assert_eq!(metrics.watts, Some(f64::from(power)));
             assert_eq!(metrics.activity, Some(f64::from(activity) / 100.0));
             let place = |n: u64| n % 100;
-            let number = |n: u64| (0..4).map(|i| place(n + i) << (16 * i)).sum::<u64>();
+            let number = |n: u64| {
+                (0..4).map(|i| place(n + i) << (16 * i)).sum::<u64>()
+            };
             if cfg!(target_endian = "little") {
                 assert_eq!(metrics.energy, energy.map(number));
             }
-            let absent = [
-                &numbered(content, size)[..4],
-                &vec![0xff; usize::from(size) - 4],
-            ]
-            .concat();
+            let absent = [&numbered(content, size)[..4], &vec![0xff; usize::from(size) - 4]].concat();
             let metrics = parse(&absent).unwrap();
-            assert_eq!(
-                (metrics.watts, metrics.energy, metrics.activity),
-                (None, None, None)
-            );
+            assert_eq!((metrics.watts, metrics.energy, metrics.activity), (None, None, None));
         }
     }
 
@@ -296,10 +275,7 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(metrics.version, Version(1, 9));
-        assert_eq!(
-            (metrics.watts, metrics.energy),
-            (Some(700.0), Some(1 << 45))
-        );
+        assert_eq!((metrics.watts, metrics.energy), (Some(700.0), Some(1 << 45)));
         assert_eq!(metrics.activity, Some(0.33));
         let absent = parse(&list(&[(POWER, 2, &[0xff; 2]), (ENERGY, 6, &[0xff; 8])])).unwrap();
         assert_eq!((absent.watts, absent.energy), (None, None));
@@ -307,10 +283,7 @@ mod tests {
         assert_eq!(parse(&list(&[(POWER, 6, &narrow)])).unwrap().watts, None);
         // A page ends where it ends.
         let long = [0_u8; 1000];
-        let many: Vec<_> = [energy]
-            .into_iter()
-            .chain((0..6).map(|_| (29, 0, &long[..])))
-            .collect();
+        let many: Vec<_> = [energy].into_iter().chain((0..6).map(|_| (29, 0, &long[..]))).collect();
         assert_eq!(parse(&list(&many)).unwrap().energy, Some(1 << 45));
     }
 
@@ -343,14 +316,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said() {
-        assert_eq!(
-            parse(&numbered(3, 128)),
-            Err(Refusal::Unknown(Version(1, 3), 128))
-        );
-        assert_eq!(
-            parse(&numbered(10, 128)),
-            Err(Refusal::Unknown(Version(1, 10), 128))
-        );
+        assert_eq!(parse(&numbered(3, 128)), Err(Refusal::Unknown(Version(1, 3), 128)));
+        assert_eq!(parse(&numbered(10, 128)), Err(Refusal::Unknown(Version(1, 10), 128)));
         let mut other = numbered(0, 128);
         for (format, is_apu) in [(2, true), (3, true), (4, false), (0, false)] {
             other[2] = format;

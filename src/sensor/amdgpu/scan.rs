@@ -47,11 +47,9 @@ impl Site {
             if !directory.exists() {
                 continue;
             }
-            if let Some(parent) = parent(&directory).filter(|parent| listing.names.contains(parent))
-            {
+            if let Some(parent) = parent(&directory).filter(|parent| listing.names.contains(parent)) {
                 let place = format!("{address} of {parent}");
-                scan.left_out
-                    .push((place, "a virtual function: its card is read"));
+                scan.left_out.push((place, "a virtual function: its card is read"));
                 continue;
             }
             match facts(address, directory, &driver) {
@@ -105,26 +103,17 @@ fn parent(directory: &Path) -> Option<String> {
 
 /// What can be known of a card without waking it.
 fn facts(address: &str, directory: PathBuf, driver: &str) -> Result<Facts, Fault> {
-    let unique = match Attribute::new(directory.join("unique_id")).read_text() {
-        Ok(text) => Some(text.to_lowercase()).filter(|text| is_unique(text)),
-        Err(fault) if fault.reason() == "vanished" => None,
-        // Under another name its joules would begin anew.
-        Err(fault) => return Err(fault),
-    };
+    let unique = unique(&directory)?;
     let peek = |file: &str| sysfs::peek(directory.join(file));
     let chip = peek("device").and_then(|device| chips::find(&device));
     let nature = chip.map(|chip| chip.nature);
-    let product = peek("product_name")
-        .map(|name| tidy(&name))
-        .filter(|name| !name.is_empty());
+    let product = peek("product_name").map(|name| tidy(&name)).filter(|name| !name.is_empty());
     let model = product.or_else(|| chip.map(|chip| chip.model.to_owned()));
     let memory = sysfs::peek_u64(directory.join("mem_info_vram_total")).filter(|bytes| *bytes > 0);
     let hwmon = hwmon(&directory);
-    let label = hwmon
-        .as_ref()
-        .and_then(|hwmon| sysfs::peek(hwmon.join("in1_label")));
+    let label = hwmon.as_ref().and_then(|hwmon| sysfs::peek(hwmon.join("in1_label")));
     Ok(Facts {
-        id: format!("gpu-{}", unique.as_deref().unwrap_or(address)),
+        id: name(unique.as_deref(), address),
         address: address.to_owned(),
         about: About {
             vendor: "AMD".to_owned(),
@@ -143,6 +132,25 @@ fn facts(address: &str, directory: PathBuf, driver: &str) -> Result<Facts, Fault
     })
 }
 
+/// What a card at an address is called in the books, if it can be known.
+pub(crate) fn id(sys: &Path, address: &str) -> Option<String> {
+    let directory = sys.join("bus/pci/devices").join(address);
+    Some(name(unique(&directory).ok()?.as_deref(), address))
+}
+
+fn name(unique: Option<&str>, address: &str) -> String {
+    format!("gpu-{}", unique.unwrap_or(address))
+}
+
+fn unique(directory: &Path) -> Result<Option<String>, Fault> {
+    match Attribute::new(directory.join("unique_id")).read_text() {
+        Ok(text) => Ok(Some(text.to_lowercase()).filter(|text| is_unique(text))),
+        Err(fault) if fault.reason() == "vanished" => Ok(None),
+        // Under another name its joules would begin anew.
+        Err(fault) => Err(fault),
+    }
+}
+
 /// 64 bits in hexadecimal that are not all 0 (`unique_id` in amdgpu_pm.c).
 fn is_unique(text: &str) -> bool {
     (1..=16).contains(&text.len())
@@ -154,19 +162,12 @@ fn is_unique(text: &str) -> bool {
 fn hwmon(directory: &Path) -> Option<PathBuf> {
     let all = directory.join("hwmon");
     let listing = sysfs::list(&all).ok()?;
-    let mut chips = listing
-        .names
-        .iter()
-        .filter(|name| name.starts_with("hwmon"));
+    let mut chips = listing.names.iter().filter(|name| name.starts_with("hwmon"));
     chips.next().map(|name| all.join(name))
 }
 
 /// A text as part of a description: short, and on one line.
 fn tidy(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(NAME)
-        .collect();
+    let plain: String = text.chars().filter(|c| !c.is_control()).take(NAME).collect();
     plain.trim().to_owned()
 }

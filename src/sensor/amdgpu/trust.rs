@@ -60,10 +60,7 @@ mod tests {
 
     fn judged(readings: &[(u64, f64)]) -> Vec<Verdict> {
         let mut trust = Trust::default();
-        readings
-            .iter()
-            .map(|&(count, watts)| trust.judge(count, Some(watts)))
-            .collect()
+        readings.iter().map(|&(count, watts)| trust.judge(count, Some(watts))).collect()
     }
 
     #[test]
@@ -71,30 +68,17 @@ mod tests {
         let stuck = [(7, 250.0); 5];
         assert_eq!(judged(&stuck), [Good, Still, Still, Broken, Broken]);
         assert_eq!(judged(&[(7, 2.0); 9]), [Good; 9]);
-        let late = [
-            (7, 250.0),
-            (7, 250.0),
-            (9, 250.0),
-            (9, 250.0),
-            (9, 250.0),
-            (10, 250.0),
-        ];
+        let late = [(7, 250.0), (7, 250.0), (9, 250.0), (9, 250.0), (9, 250.0), (10, 250.0)];
         assert_eq!(judged(&late), [Good, Still, Good, Still, Still, Good]);
         let mut trust = Trust::default();
-        assert!(
-            (0..9).all(|_| trust.judge(7, None) == Good),
-            "nobody knows whether it should move"
-        );
+        assert!((0..9).all(|_| trust.judge(7, None) == Good), "nobody knows whether it should move");
     }
 
     #[test]
     fn a_step_back_is_a_fault_and_a_fall_to_the_ground_a_restart() {
         let back = [(1000, 250.0), (2000, 250.0), (1990, 250.0), (3000, 250.0)];
         assert_eq!(judged(&back), [Good, Good, Broken, Broken]);
-        assert_eq!(
-            judged(&[(1000, 250.0), (20, 250.0), (40, 250.0)]),
-            [Good; 3]
-        );
+        assert_eq!(judged(&[(1000, 250.0), (20, 250.0), (40, 250.0)]), [Good; 3]);
         let mut trust = Trust::default();
         trust.judge(1000, None);
         trust.forget();

@@ -122,27 +122,18 @@ impl TryFrom<Entry> for Program {
             ));
         }
         let program = path.to_string_lossy();
-        let variables = entry
-            .environment
-            .iter()
-            .flat_map(|(key, value)| [key, value]);
+        let variables = entry.environment.iter().flat_map(|(key, value)| [key, value]);
         let words = entry.arguments.iter().chain(variables).map(String::as_str);
         if words.chain([&*program]).any(|word| word.contains('\0')) {
-            return Err(format!(
-                "{name}: a NUL character can be in no word of a command"
-            ));
+            return Err(format!("{name}: a NUL character can be in no word of a command"));
         }
         let most = entry.arguments.len().max(entry.environment.len());
         if most > MOST_WORDS {
-            return Err(format!(
-                "{name}: more than {MOST_WORDS} words: write a script that has them"
-            ));
+            return Err(format!("{name}: more than {MOST_WORDS} words: write a script that has them"));
         }
         let is_wrong = |key: &&String| key.is_empty() || key.contains('=');
         if let Some(key) = entry.environment.keys().find(is_wrong) {
-            return Err(format!(
-                "{name}: environment: {key:?} is no name of a variable"
-            ));
+            return Err(format!("{name}: environment: {key:?} is no name of a variable"));
         }
         if let Some(timeout) = entry.timeout
             && timeout.0 >= entry.interval.0
@@ -239,9 +230,7 @@ impl TryFrom<f64> for Ceiling {
         if (1.0..=100_000.0).contains(&watts) {
             return Ok(Self(watts));
         }
-        Err(format!(
-            "{watts} is no ceiling in watts: 1 to 100000, such as 3000"
-        ))
+        Err(format!("{watts} is no ceiling in watts: 1 to 100000, such as 3000"))
     }
 }
 

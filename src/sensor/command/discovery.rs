@@ -37,8 +37,6 @@ fn order(roots: &Roots, program: &Program) -> Order {
     Order {
         program: program.program().to_owned(),
         arguments: program.arguments().iter().map(named).collect(),
-        environment: variables
-            .map(|(key, value)| (key.clone(), named(value)))
-            .collect(),
+        environment: variables.map(|(key, value)| (key.clone(), named(value))).collect(),
     }
 }

@@ -122,18 +122,13 @@ fn take_unique(found: Vec<(usize, Reading)>, readings: &mut Readings, place: &st
         Part::Device { id, .. } => !lines.contains_key(id),
         _ => false,
     };
-    let good = found
-        .into_iter()
-        .map(|(_, reading)| reading)
-        .filter(is_once);
+    let good = found.into_iter().map(|(_, reading)| reading).filter(is_once);
     readings.good.extend(good);
     for (id, numbers) in &lines {
         let (first, second) = (numbers.first().unwrap_or(&0), numbers.get(1).unwrap_or(&0));
         readings.bad.push(Fault {
             place: format!("{place} line {second}"),
-            cause: Cause::Device(format!(
-                "device {id} is in line {first} already: neither is booked"
-            )),
+            cause: Cause::Device(format!("device {id} is in line {first} already: neither is booked")),
             mend: "give each device an id of its own, and print it once".to_owned(),
         });
     }
@@ -173,11 +168,7 @@ fn cells(text: &str) -> Option<csv::StringRecord> {
 }
 
 fn is_header(cells: &csv::StringRecord) -> bool {
-    cells.iter().any(|cell| {
-        ["device", "kind"]
-            .iter()
-            .any(|name| cell.eq_ignore_ascii_case(name))
-    })
+    cells.iter().any(|cell| ["device", "kind"].iter().any(|name| cell.eq_ignore_ascii_case(name)))
 }
 
 impl Line<'_> {
@@ -195,22 +186,12 @@ impl Line<'_> {
 
     /// The columns that a header names; `None` where a needed one is missing.
     fn header(&self, cells: &csv::StringRecord, bad: &mut Vec<Fault>) -> Option<Columns> {
-        const KNOWN: [&str; 8] = [
-            "device",
-            "kind",
-            "watts",
-            "joules",
-            "utilization",
-            "power_limit",
-            "model",
-            "uuid",
-        ];
+        const KNOWN: [&str; 8] =
+            ["device", "kind", "watts", "joules", "utilization", "power_limit", "model", "uuid"];
         let names: Vec<String> = cells.iter().map(str::to_ascii_lowercase).collect();
         let of = |name: &str| names.iter().position(|cell| cell == name);
         let is_known = |name: &String| KNOWN.contains(&name.as_str());
-        let twice = (1..)
-            .zip(&names)
-            .any(|(next, name)| names.iter().skip(next).any(|n| n == name));
+        let twice = (1..).zip(&names).any(|(next, name)| names.iter().skip(next).any(|n| n == name));
         if twice || !names.iter().all(is_known) {
             bad.push(self.fault(
                 "a header may name device, kind, watts or joules, utilization, power_limit, model and uuid, \
@@ -222,8 +203,7 @@ impl Line<'_> {
             (None, Some(value)) => Some((value, Unit::Joules)),
             _ => None,
         };
-        let (Some(device), Some(kind), Some((value, unit))) = (of("device"), of("kind"), value)
-        else {
+        let (Some(device), Some(kind), Some((value, unit))) = (of("device"), of("kind"), value) else {
             bad.push(self.fault(
                 "a header must name device, kind, and one of watts and joules; nothing is booked before",
             ));
@@ -269,9 +249,8 @@ impl Line<'_> {
             utilization.is_some() && busy.is_none(),
             "utilization is 0 to 1, or 0% to 100% with its sign; leave it empty where it is not known",
         );
-        let power_limit = limit
-            .and_then(|cell| number(cell, 'W'))
-            .filter(|watts| (1.0..=MOST_LIMIT).contains(watts));
+        let power_limit =
+            limit.and_then(|cell| number(cell, 'W')).filter(|watts| (1.0..=MOST_LIMIT).contains(watts));
         or_fault(
             limit.is_some() && power_limit.is_none(),
             "power_limit is in watts; leave it empty where there is none",
@@ -348,9 +327,7 @@ fn kind(cell: &str) -> Result<Kind, String> {
 }
 
 fn watts(cell: &str, ceiling: Watts) -> Result<Value, String> {
-    let watts = number(cell, 'W')
-        .map(Watts)
-        .ok_or("watts are a number of at least 0, such as 312.5")?;
+    let watts = number(cell, 'W').map(Watts).ok_or("watts are a number of at least 0, such as 312.5")?;
     if watts > ceiling {
         return Err(format!(
             "it draws more than {} W: set ceiling_watts to what the device can draw at most, or print watts \
@@ -365,8 +342,7 @@ fn watts(cell: &str, ceiling: Watts) -> Result<Value, String> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn joules(cell: &str) -> Result<Value, String> {
     let joules = number(cell, 'J').filter(|joules| *joules <= MOST_JOULES);
-    let joules =
-        joules.ok_or("joules are a counter from 0 to 1e13 that only rises, such as 81403.125")?;
+    let joules = joules.ok_or("joules are a counter from 0 to 1e13 that only rises, such as 81403.125")?;
     Ok(Value::Counter {
         raw: (joules / COUNT).round() as u64,
         unit: COUNT,
@@ -393,11 +369,7 @@ fn ratio(cell: &str) -> Option<f64> {
 
 /// The last part of a path.
 fn name(place: &str) -> String {
-    Path::new(place)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    Path::new(place).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -115,10 +115,7 @@ impl Run {
             End::Exited => Err(self.failed(status, &printed.err)),
             End::Late => Err(self.late()),
             End::Long => Err(self.fault(
-                Cause::Device(format!(
-                    "printed more than {} KiB and was killed",
-                    MOST_PRINTED >> 10
-                )),
+                Cause::Device(format!("printed more than {} KiB and was killed", MOST_PRINTED >> 10)),
                 "let it print one line for each device, and nothing else to its standard output",
             )),
         }
@@ -130,12 +127,7 @@ impl Run {
             .env_clear()
             .env("PATH", PATH)
             .env("LANG", "C")
-            .envs(
-                self.order
-                    .environment
-                    .iter()
-                    .map(|(key, value)| (key, value)),
-            )
+            .envs(self.order.environment.iter().map(|(key, value)| (key, value)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -181,11 +173,7 @@ impl Run {
             (None, None) => "ended otherwise than by an exit".to_owned(),
         };
         let words = words(err);
-        let text = if words.is_empty() {
-            how
-        } else {
-            format!("{how}: {words}")
-        };
+        let text = if words.is_empty() { how } else { format!("{how}: {words}") };
         self.fault(
             Cause::Device(text),
             "run it by hand as the user that gramwatt runs as; what it prints is booked only where it ends \
@@ -226,12 +214,9 @@ impl Drop for Run {
 pub(super) fn look(program: &Path) -> Result<(), Fault> {
     let is_file = std::fs::metadata(program).and_then(|seen| {
         let is_file = seen.is_file();
-        is_file
-            .then_some(())
-            .ok_or_else(|| io::Error::new(ErrorKind::PermissionDenied, "is no file"))
+        is_file.then_some(()).ok_or_else(|| io::Error::new(ErrorKind::PermissionDenied, "is no file"))
     });
-    let may_run =
-        || accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS).map_err(io::Error::from);
+    let may_run = || accessat(CWD, program, Access::EXEC_OK, AtFlags::EACCESS).map_err(io::Error::from);
     is_file.and_then(|()| may_run()).map_err(|error| Fault {
         place: program.display().to_string(),
         mend: mend(program, &error),
@@ -278,9 +263,7 @@ fn follow(child: &mut Child, printed: &mut Printed, deadline: Instant) -> io::Re
             take(&mut err, &mut piece, |piece| keep(&mut printed.err, piece))?;
         }
         if out_is_ready {
-            take(&mut out, &mut piece, |piece| {
-                printed.out.extend_from_slice(piece)
-            })?;
+            take(&mut out, &mut piece, |piece| printed.out.extend_from_slice(piece))?;
             if printed.out.len() > MOST_PRINTED {
                 return Ok(End::Long);
             }
@@ -306,11 +289,8 @@ fn ready(
     wait: Duration,
 ) -> io::Result<(bool, bool)> {
     let pipes = [out.map(AsFd::as_fd), err.map(AsFd::as_fd)];
-    let mut polled: Vec<PollFd> = pipes
-        .iter()
-        .flatten()
-        .map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN))
-        .collect();
+    let mut polled: Vec<PollFd> =
+        pipes.iter().flatten().map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)).collect();
     match poll(&mut polled, Some(&spec(wait))) {
         Ok(_) => {}
         Err(rustix::io::Errno::INTR) => return Ok((false, false)),
@@ -349,18 +329,12 @@ fn keep(end: &mut Vec<u8>, piece: &[u8]) {
 /// The last of what it said, on one line and without control characters.
 fn words(err: &[u8]) -> String {
     let text = String::from_utf8_lossy(err);
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_control() || c.is_whitespace())
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
     let text = words.join(" ");
     let over = text.chars().count().saturating_sub(SHOWN);
     let shown: String = text.chars().skip(over).collect();
-    if over > 0 {
-        format!("…{shown}")
-    } else {
-        shown
-    }
+    if over > 0 { format!("…{shown}") } else { shown }
 }
 
 /// Whether a child that was killed has died since.

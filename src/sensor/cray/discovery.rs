@@ -18,20 +18,10 @@ pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
         Ok(_) => {}
     }
     let mut cray = Cray::new(directory);
-    let mut findings: Vec<Finding> = cray
-        .odd
-        .iter()
-        .map(|fault| unreadable("a file", fault))
-        .collect();
+    let mut findings: Vec<Finding> = cray.odd.iter().map(|fault| unreadable("a file", fault)).collect();
     for counter in cray.counters.values_mut() {
         let subject = counter.source.part.to_string();
-        let is_node = matches!(
-            counter.source.part,
-            Part::Meter {
-                scope: Scope::Node(_),
-                ..
-            }
-        );
+        let is_node = matches!(counter.source.part, Part::Meter { scope: Scope::Node(_), .. });
         findings.push(match counter.read() {
             Ok(_) => Finding {
                 subject,
@@ -39,11 +29,7 @@ pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
                 detail: format!(
                     "{}{}",
                     counter.file.path().display(),
-                    if is_node {
-                        ""
-                    } else {
-                        ": a part of the node, shown and not summed"
-                    }
+                    if is_node { "" } else { ": a part of the node, shown and not summed" }
                 ),
                 mend: String::new(),
             },
@@ -51,10 +37,7 @@ pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
         });
     }
     if cray.counters.is_empty() {
-        let detail = format!(
-            "{} has no counter of power or energy",
-            cray.directory.display()
-        );
+        let detail = format!("{} has no counter of power or energy", cray.directory.display());
         findings.push(finding(Presence::Absent, detail, String::new()));
         return Discovery {
             sensors: Vec::new(),

@@ -31,13 +31,7 @@ impl Node {
     }
 
     fn fill(&self) {
-        for (part, watts) in [
-            ("", 1610),
-            ("cpu_", 120),
-            ("memory_", 71),
-            ("accel0_", 310),
-            ("accel3_", 305),
-        ] {
+        for (part, watts) in [("", 1610), ("cpu_", 120), ("memory_", 71), ("accel0_", 310), ("accel3_", 305)] {
             self.count(&format!("{part}power"), watts, "W");
             self.count(&format!("{part}energy"), watts * 1_000_000, "J");
             self.count(&format!("{part}power_cap"), 0, "W");
@@ -124,10 +118,7 @@ fn a_number_in_its_unit_and_nothing_else() {
     ] {
         assert_eq!(parse(text, Unit::Watts), number, "{text:?}");
     }
-    assert_eq!(
-        parse("9813012 J 1663333436253454 us", Unit::Joules),
-        Some(9_813_012)
-    );
+    assert_eq!(parse("9813012 J 1663333436253454 us", Unit::Joules), Some(9_813_012));
 }
 
 #[test]
@@ -135,12 +126,7 @@ fn the_node_is_a_meter_and_its_parts_are_never_summed() {
     let node = Node::blade();
     let found = node.discover();
     assert_eq!(found.findings.len(), 5, "{:?}", found.findings);
-    assert!(
-        found
-            .findings
-            .iter()
-            .all(|finding| finding.state == Presence::Found)
-    );
+    assert!(found.findings.iter().all(|finding| finding.state == Presence::Found));
     assert!(found.findings[0].detail.ends_with("pm_counters/energy"));
     assert!(found.findings[1].detail.contains("shown and not summed"));
     let readings = node.sensor().read();
@@ -209,19 +195,13 @@ fn energy_goes_before_power_as_soon_as_it_is_there() {
     let node = Node::new();
     node.count("power", 500, "W").count("cpu_power", 100, "W");
     let mut sensor = node.sensor();
-    assert_eq!(
-        told(&sensor.read()),
-        ["meter cray draws 500.0 W", "meter cray-cpu draws 100.0 W"]
-    );
+    assert_eq!(told(&sensor.read()), ["meter cray draws 500.0 W", "meter cray-cpu draws 100.0 W"]);
     node.count("energy", 7, "J");
     let mut last = Vec::new();
     for scan in 0..=u64::from(READS_PER_SCAN) {
         last = told(&node_read(&node, &mut sensor, scan));
     }
-    assert_eq!(
-        last,
-        ["meter cray counts 7 J", "meter cray-cpu draws 100.0 W"]
-    );
+    assert_eq!(last, ["meter cray counts 7 J", "meter cray-cpu draws 100.0 W"]);
     node.remove("energy");
     for scan in 100..=100 + u64::from(READS_PER_SCAN) {
         let readings = node_read(&node, &mut sensor, scan);
@@ -243,11 +223,7 @@ fn what_stands_still_is_not_told_and_then_a_fault() {
     for still in 1..=3 * STALE_READS {
         let readings = sensor.read();
         assert!(readings.good.is_empty(), "{still}");
-        assert_eq!(
-            readings.bad.len(),
-            usize::from(still >= STALE_READS),
-            "{still}"
-        );
+        assert_eq!(readings.bad.len(), usize::from(still >= STALE_READS), "{still}");
     }
     let fault = &sensor.read().bad[0];
     assert!(fault.place.ends_with("pm_counters/freshness"), "{fault}");
@@ -278,34 +254,17 @@ fn without_freshness_all_is_read() {
 fn a_broken_file_costs_its_meter() {
     let node = Node::blade();
     let mut sensor = node.sensor();
-    for (scan, text) in [
-        "",
-        "12 J 17",
-        "12 W 1700061089722572 us",
-        "-12 J",
-        "\0\0",
-        "12 J\nx",
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (scan, text) in ["", "12 J 17", "12 W 1700061089722572 us", "-12 J", "\0\0", "12 J\nx"].into_iter().enumerate() {
         node.write("memory_energy", text);
         let readings = node_read(&node, &mut sensor, scan as u64);
         assert_eq!(readings.good.len(), 4, "{text:?}");
         let fault = &readings.bad[0];
-        assert_eq!(
-            (readings.bad.len(), fault.reason()),
-            (1, "parse"),
-            "{text:?}"
-        );
+        assert_eq!((readings.bad.len(), fault.reason()), (1, "parse"), "{text:?}");
         assert!(fault.place.ends_with("memory_energy") && fault.mend.contains("NUMBER W or J"));
     }
     node.remove("memory_energy");
     let readings = node_read(&node, &mut sensor, 100);
-    assert_eq!(
-        (readings.good.len(), readings.bad[0].reason()),
-        (4, "vanished")
-    );
+    assert_eq!((readings.good.len(), readings.bad[0].reason()), (4, "vanished"));
     node.count("memory_energy", 8, "J");
     assert_eq!(node_read(&node, &mut sensor, 101).good.len(), 5);
 }
@@ -313,24 +272,17 @@ fn a_broken_file_costs_its_meter() {
 #[test]
 fn a_file_without_permission_costs_its_meter() {
     // Root reads whatever its mode; this thread shall not.
-    for capability in [
-        Capability::CAP_DAC_OVERRIDE,
-        Capability::CAP_DAC_READ_SEARCH,
-    ] {
+    for capability in [Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH] {
         caps::drop(None, CapSet::Effective, capability).unwrap();
     }
-    let mode =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let node = Node::blade();
     mode(&node.directory().join("energy"), 0);
     let found = node.discover();
     assert_eq!(found.findings[0].state, Presence::Unreadable);
     assert!(found.findings[0].mend.contains("CAP_DAC_READ_SEARCH"));
     let readings = node.sensor().read();
-    assert_eq!(
-        (readings.good.len(), readings.bad[0].reason()),
-        (4, "permission")
-    );
+    assert_eq!((readings.good.len(), readings.bad[0].reason()), (4, "permission"));
     mode(&node.directory(), 0);
     let found = node.discover();
     assert!(found.sensors.is_empty());
@@ -356,12 +308,7 @@ fn what_vanishes_as_a_whole_is_a_fault_of_each_and_comes_back() {
     for _ in 0..2 * READS_PER_SCAN {
         let readings = sensor.read();
         assert_eq!((readings.good.len(), readings.bad.len()), (0, 5));
-        assert!(
-            readings
-                .bad
-                .iter()
-                .all(|fault| fault.reason() == "vanished")
-        );
+        assert!(readings.bad.iter().all(|fault| fault.reason() == "vanished"));
     }
     fs::create_dir(node.directory()).unwrap();
     node.scan(1).fill();
@@ -377,11 +324,7 @@ fn counters_are_bounded() {
     node.count("power", 100, "W");
     let readings = node.sensor().read();
     assert_eq!(readings.good.len(), MOST_COUNTERS);
-    assert_eq!(
-        told(&readings)[0],
-        "meter cray draws 100.0 W",
-        "the node goes before its parts"
-    );
+    assert_eq!(told(&readings)[0], "meter cray draws 100.0 W", "the node goes before its parts");
 }
 
 #[test]
@@ -396,32 +339,13 @@ fn a_controller_that_restarts_is_no_energy() {
         patience: Duration::from_secs(30),
     };
     let mut events = Vec::new();
-    for (second, joules) in [
-        (0, 5_000_000),
-        (1, 5_001_000),
-        (2, 40),
-        (3, 1_040),
-        (4, 2_040),
-    ] {
+    for (second, joules) in [(0, 5_000_000), (1, 5_001_000), (2, 40), (3, 1_040), (4, 2_040)] {
         node.count("energy", joules, "J");
         let readings = node_read(&node, &mut sensor, second + 1);
         let at = start.later(Duration::from_secs(second));
         events.push(ledger.record(&reader, &readings.good[0], at).1);
     }
-    assert_eq!(
-        events,
-        [
-            Event::Booked,
-            Event::Booked,
-            Event::Gap,
-            Event::Booked,
-            Event::Booked
-        ]
-    );
+    assert_eq!(events, [Event::Booked, Event::Booked, Event::Gap, Event::Booked, Event::Booked]);
     let (_, account) = ledger.accounts().next().unwrap();
-    assert!(
-        (account.joules.0 - 3_000.0).abs() < 1e-9,
-        "{}",
-        account.joules.0
-    );
+    assert!((account.joules.0 - 3_000.0).abs() < 1e-9, "{}", account.joules.0);
 }

@@ -404,11 +404,7 @@ mod tests {
             let within = watts.iter().filter(|w| (low..high).contains(*w)).count();
             within as f64 / f64::from(minutes)
         };
-        assert!(
-            share(620.0, 700.0) > 0.6,
-            "plateaus {}",
-            share(620.0, 700.0)
-        );
+        assert!(share(620.0, 700.0) > 0.6, "plateaus {}", share(620.0, 700.0));
         assert!(share(0.0, 100.0) > 0.05, "pauses {}", share(0.0, 100.0));
         assert!(share(300.0, 500.0) > 0.01, "dips {}", share(300.0, 500.0));
     }

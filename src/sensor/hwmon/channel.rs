@@ -80,10 +80,7 @@ pub(super) struct Facts {
 pub(super) enum Input {
     Energy(Attribute),
     Power(Attribute),
-    Rail {
-        volts: Attribute,
-        amperes: Attribute,
-    },
+    Rail { volts: Attribute, amperes: Attribute },
 }
 
 impl Input {
@@ -96,11 +93,7 @@ impl Input {
                 let mut average = file(format!("power{n}_average"));
                 let moment = file(format!("power{n}_input"));
                 let fails = average.read_i64().is_err();
-                Self::Power(if fails && moment.path().exists() {
-                    moment
-                } else {
-                    average
-                })
+                Self::Power(if fails && moment.path().exists() { moment } else { average })
             }
             Channel::Rail(n) => Self::Rail {
                 volts: file(format!("in{n}_input")),
@@ -146,10 +139,7 @@ fn watts(watts: f64) -> Value {
 fn positive(file: &mut Attribute) -> Result<f64, Fault> {
     let number = file.read_i64()?;
     if number < 0 {
-        return Err(sysfs::unreadable(
-            file.path(),
-            number.to_string().as_bytes(),
-        ));
+        return Err(sysfs::unreadable(file.path(), number.to_string().as_bytes()));
     }
     Ok(number as f64)
 }

@@ -13,10 +13,7 @@ const BOARD_BYTES: usize = 128;
 
 /// Looks at the machine.
 pub fn discover(roots: &Roots, _config: &Config) -> Discovery {
-    let board = sysfs::head(
-        &roots.sys.join("firmware/devicetree/base/model"),
-        BOARD_BYTES,
-    );
+    let board = sysfs::head(&roots.sys.join("firmware/devicetree/base/model"), BOARD_BYTES);
     let site = Site {
         directory: roots.sys.join("class/hwmon"),
         sys: roots.sys.canonicalize().unwrap_or_default(),

@@ -82,11 +82,7 @@ const fn beside(chip: &'static str, text: Text, other: &'static str, role: Role)
 
 const fn rail(label: &'static str, kind: Kind) -> Rule {
     let holds = &[Kind::Cpu, Kind::Dram];
-    rule(
-        "ina3221",
-        Text::Is(label),
-        Role::Holder("{text}", kind, Maker::Jetson, holds),
-    )
+    rule("ina3221", Text::Is(label), Role::Holder("{text}", kind, Maker::Jetson, holds))
 }
 
 /// Sources: amd_energy, Documentation/hwmon/amd_energy.rst of Linux 5.8. i915 and xe,
@@ -105,26 +101,14 @@ const RULES: &[Rule] = &[
         Text::Numbered("Ecore"),
         Role::LeaveOut("a core is inside its socket, which is read"),
     ),
-    channel(
-        "i915",
-        Channel::Energy(1),
-        Role::Device("gpu-{pci}", Kind::Gpu, INTEL),
-    ),
+    channel("i915", Channel::Energy(1), Role::Device("gpu-{pci}", Kind::Gpu, INTEL)),
     rule(
         "i915_gt*",
         Text::Any,
         Role::LeaveOut("a tile is inside its card, which the chip i915 reads"),
     ),
-    channel(
-        "xe",
-        Channel::Energy(1),
-        Role::Device("gpu-{pci}", Kind::Gpu, INTEL),
-    ),
-    channel(
-        "xe",
-        Channel::Energy(2),
-        Role::Domain("gpu-{pci}", "package"),
-    ),
+    channel("xe", Channel::Energy(1), Role::Device("gpu-{pci}", Kind::Gpu, INTEL)),
+    channel("xe", Channel::Energy(2), Role::Domain("gpu-{pci}", "package")),
     rule(
         "amdgpu",
         Text::Any,
@@ -170,11 +154,7 @@ const RULES: &[Rule] = &[
     rule("power_meter", Text::Any, Role::Meter("acpi-{k}", NODE)),
     // The whole module, its input; the rails below are inside.
     rule("ina3221", Text::Is("VDD_IN"), Role::Meter("{text}", BOARD)),
-    rule(
-        "ina3221",
-        Text::Is("POM_5V_IN"),
-        Role::Meter("{text}", BOARD),
-    ),
+    rule("ina3221", Text::Is("POM_5V_IN"), Role::Meter("{text}", BOARD)),
     // AGX Orin, which has no input rail: the first three are its sum.
     rail("VDD_GPU_SOC", Kind::Gpu),
     rail("VDD_CPU_CV", Kind::Cpu),
@@ -206,17 +186,9 @@ const RULES: &[Rule] = &[
     rail("POM_5V_GPU", Kind::Gpu),
     rail("POM_5V_CPU", Kind::Cpu),
     rule("ina3221", Text::Is("NC"), Role::LeaveOut("not connected")),
-    rule(
-        "ina3221",
-        Text::None,
-        Role::LeaveOut("no label, so not connected"),
-    ),
+    rule("ina3221", Text::None, Role::LeaveOut("no label, so not connected")),
     rule("ina3221", Text::Any, Role::Meter("{text}", Scope::Rail)),
-    rule(
-        "*",
-        Text::Any,
-        Role::Meter("{chip}-{tail}-{text}", Scope::Unknown),
-    ),
+    rule("*", Text::Any, Role::Meter("{chip}-{tail}-{text}", Scope::Unknown)),
 ];
 
 /// Chips whose power is volts x amperes, and their first and last rail: the seventh input of an INA3221 is
@@ -253,17 +225,13 @@ impl Rule {
             Some(start) => facts.key.chip.starts_with(start),
             None => facts.key.chip == self.chip,
         };
-        chip && self
-            .channel
-            .is_none_or(|channel| channel == facts.key.channel)
+        chip && self.channel.is_none_or(|channel| channel == facts.key.channel)
             && self.text.fits(facts.text.as_deref())
             && self.beside.is_none_or(|other| {
                 let number = facts.text.as_deref().and_then(number);
-                all.iter()
-                    .filter_map(|facts| facts.text.as_deref())
-                    .any(|text| {
-                        Text::Numbered(other).fits(Some(text)) && self::number(text) == number
-                    })
+                all.iter().filter_map(|facts| facts.text.as_deref()).any(|text| {
+                    Text::Numbered(other).fits(Some(text)) && self::number(text) == number
+                })
             })
     }
 }
@@ -359,12 +327,6 @@ fn tidy(text: &str) -> String {
     text.trim()
         .chars()
         .take(64)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "-_.:".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.:".contains(c) { c } else { '-' })
         .collect()
 }

@@ -177,10 +177,7 @@ impl Site {
     fn about(&self, facts: &Facts, maker: Maker) -> About {
         let (vendor, model) = match maker {
             Maker::Unknown => ("", ""),
-            Maker::Processor => (
-                self.processor.vendor.as_str(),
-                self.processor.model.as_str(),
-            ),
+            Maker::Processor => (self.processor.vendor.as_str(), self.processor.model.as_str()),
             Maker::Known(vendor, model) => (vendor, model),
             Maker::Jetson => ("NVIDIA", self.board.as_str()),
         };
@@ -189,11 +186,7 @@ impl Site {
             vendor: vendor.to_owned(),
             model: model.to_owned(),
             uuid: String::new(),
-            pci_bus_id: if is_pci {
-                facts.tail.clone()
-            } else {
-                String::new()
-            },
+            pci_bus_id: if is_pci { facts.tail.clone() } else { String::new() },
             driver: facts.key.chip.clone(),
             memory_bytes: None,
             is_piece: maker == Maker::Jetson,
@@ -281,10 +274,7 @@ fn text(chip: &Path, files: &Path, channel: Channel) -> Result<Option<String>, A
         match attribute.read_text() {
             Ok(text) => return Ok(Some(text)),
             Err(fault) if fault.reason() == "vanished" => {}
-            Err(Fault {
-                cause: Cause::Parse(text),
-                ..
-            }) if text.is_empty() => {}
+            Err(Fault { cause: Cause::Parse(text), .. }) if text.is_empty() => {}
             Err(_) => return Err(attribute),
         }
     }
@@ -323,9 +313,7 @@ fn merge(before: &[Facts], found: Vec<Facts>) -> Vec<Facts> {
 /// for peaks; a shelf of servers behind one meter stays below 100 kW.
 fn ceiling(part: &Part) -> Watts {
     Watts(match part {
-        Part::Device {
-            kind: Kind::Gpu, ..
-        } => 3000.0,
+        Part::Device { kind: Kind::Gpu, .. } => 3000.0,
         Part::Device { .. } | Part::Domain { .. } => 1500.0,
         Part::Meter { .. } => 100_000.0,
     })

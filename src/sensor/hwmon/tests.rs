@@ -36,11 +36,7 @@ impl Machine {
         self.write(&format!("{real}/name"), format!("{name}\n"));
         let link = self.sys(&format!("{real}/device"));
         if !link.exists() {
-            symlink(
-                format!("../../../{}", device.rsplit('/').next().unwrap()),
-                link,
-            )
-            .unwrap();
+            symlink(format!("../../../{}", device.rsplit('/').next().unwrap()), link).unwrap();
         }
         for (file, content) in files {
             self.write(&format!("{real}/{file}"), format!("{content}\n"));
@@ -178,13 +174,7 @@ fn intel_cards_are_known_by_their_address() {
     assert_eq!(card.power_limit, Some(Watts(150.0)));
     assert_eq!(card.source.about.pci_bus_id, "0000:03:00.0");
     assert_eq!(card.source.about.vendor, "Intel");
-    assert!(matches!(
-        card.source.part,
-        Part::Device {
-            kind: Kind::Gpu,
-            ..
-        }
-    ));
+    assert!(matches!(card.source.part, Part::Device { kind: Kind::Gpu, .. }));
 }
 
 #[test]
@@ -192,16 +182,8 @@ fn a_sleeping_card_is_not_woken() {
     let machine = Machine::new();
     let card = "pci0000:00/0000:03:00.0";
     machine
-        .chip(
-            card,
-            4,
-            "xe",
-            &[("energy1_input", "500"), ("energy2_input", "400")],
-        )
-        .write(
-            &format!("devices/{card}/power/runtime_status"),
-            "suspended\n",
-        );
+        .chip(card, 4, "xe", &[("energy1_input", "500"), ("energy2_input", "400")])
+        .write(&format!("devices/{card}/power/runtime_status"), "suspended\n");
     let mut sensor = machine.sensor();
     assert!(told(sensor.as_mut()).is_empty());
     machine.write(&format!("devices/{card}/power/runtime_status"), "active\n");
@@ -212,19 +194,10 @@ fn a_sleeping_card_is_not_woken() {
 #[test]
 fn amd_cards_are_left_to_their_own_family() {
     let machine = Machine::new();
-    machine.chip(
-        "pci0000:00/0000:03:00.0",
-        0,
-        "amdgpu",
-        &[("power1_average", "9000000")],
-    );
+    machine.chip("pci0000:00/0000:03:00.0", 0, "amdgpu", &[("power1_average", "9000000")]);
     let Discovery { sensors, findings } = machine.discover();
     assert!(sensors.is_empty());
-    assert!(
-        findings
-            .iter()
-            .any(|f| f.detail.contains("the family amdgpu reads it"))
-    );
+    assert!(findings.iter().any(|f| f.detail.contains("the family amdgpu reads it")));
 }
 
 /// A Grace meter: its files are beside its device's, as its driver puts them.
@@ -232,14 +205,8 @@ fn grace(machine: &Machine, number: u32, text: &str, microwatts: &str) {
     let device = format!("LNXSYSTM:00/ACPI000D:{number:02}");
     machine.chip(&device, number, "power_meter", &[]);
     machine
-        .write(
-            &format!("devices/{device}/power1_oem_info"),
-            format!("{text}\n"),
-        )
-        .write(
-            &format!("devices/{device}/power1_average"),
-            format!("{microwatts}\n"),
-        );
+        .write(&format!("devices/{device}/power1_oem_info"), format!("{text}\n"))
+        .write(&format!("devices/{device}/power1_average"), format!("{microwatts}\n"));
 }
 
 #[test]
@@ -275,17 +242,8 @@ fn grace_holds_its_cpu_and_io() {
     };
     assert_eq!(scope("module-0"), Some(Scope::Module));
     assert_eq!(scope("acpi-dram-power-socket-1"), Some(Scope::Unknown));
-    let sysio = good
-        .iter()
-        .find(|r| r.source.part.to_string() == "sysio-1")
-        .unwrap();
-    assert!(matches!(
-        sysio.source.part,
-        Part::Device {
-            kind: Kind::Soc,
-            ..
-        }
-    ));
+    let sysio = good.iter().find(|r| r.source.part.to_string() == "sysio-1").unwrap();
+    assert!(matches!(sysio.source.part, Part::Device { kind: Kind::Soc, .. }));
     assert_eq!(sysio.source.about.model, "Grace");
 }
 
@@ -312,11 +270,8 @@ fn jetson_rails_are_volts_times_amperes() {
         ]
     };
     let chip = |device: &str, number: u32, rails: &[[(String, &'static str); 3]]| {
-        let files: Vec<(&str, &str)> = rails
-            .iter()
-            .flatten()
-            .map(|(name, value)| (name.as_str(), *value))
-            .collect();
+        let files: Vec<(&str, &str)> =
+            rails.iter().flatten().map(|(name, value)| (name.as_str(), *value)).collect();
         machine.chip(device, number, "ina3221", &files);
     };
     chip(
@@ -341,16 +296,10 @@ fn jetson_rails_are_volts_times_amperes() {
     chip(
         "platform/c240000.i2c/i2c-2/2-0040",
         5,
-        &[
-            rail(1, "VDD_IN", "5000", "4000"),
-            rail(2, "VDD_SOC", "5000", "400"),
-        ],
+        &[rail(1, "VDD_IN", "5000", "4000"), rail(2, "VDD_SOC", "5000", "400")],
     );
     let good = machine.sensor().read().good;
-    let parts: Vec<String> = good
-        .iter()
-        .map(|r| format!("{:?}", r.source.part))
-        .collect();
+    let parts: Vec<String> = good.iter().map(|r| format!("{:?}", r.source.part)).collect();
     let has = |part: Part| parts.contains(&format!("{part:?}"));
     for (id, kind) in [
         ("vdd_gpu_soc", Kind::Gpu),
@@ -400,24 +349,10 @@ fn an_unknown_chip_is_a_meter_and_never_summed() {
             "pci0000:00/0000:01:00.0",
             7,
             "mystery",
-            &[
-                ("power1_input", "2500000"),
-                ("power2_label", "Rail A"),
-                ("power2_input", "0"),
-            ],
+            &[("power1_input", "2500000"), ("power2_label", "Rail A"), ("power2_input", "0")],
         )
-        .chip(
-            "LNXSYSTM:00/PNP0C0A:00",
-            1,
-            "BAT0",
-            &[("power1_input", "11000000")],
-        )
-        .chip(
-            "pci0000:00/0000:02:00.0",
-            2,
-            "nvme",
-            &[("temp1_input", "40000")],
-        );
+        .chip("LNXSYSTM:00/PNP0C0A:00", 1, "BAT0", &[("power1_input", "11000000")])
+        .chip("pci0000:00/0000:02:00.0", 2, "nvme", &[("temp1_input", "40000")]);
     let good = machine.sensor().read().good;
     assert_eq!(good.len(), 3);
     assert!(good.iter().all(|reading| matches!(
@@ -457,24 +392,18 @@ fn the_mean_is_read_before_the_moment() {
 fn identities_survive_a_renumbering() {
     let machine = Machine::new();
     let files = [("power1_input", "1000000")];
-    machine.chip("platform/a", 0, "power_meter", &files).chip(
-        "platform/b",
-        1,
-        "power_meter",
-        &[("power1_input", "2000000")],
-    );
+    machine
+        .chip("platform/a", 0, "power_meter", &files)
+        .chip("platform/b", 1, "power_meter", &[("power1_input", "2000000")]);
     let before = ["meter acpi-0=1W", "meter acpi-1=2W"];
     let mut sensor = machine.sensor();
     assert_eq!(told(sensor.as_mut()), before);
     let source = Arc::clone(&sensor.read().good[0].source);
     machine.unplug("platform/a", 0);
     machine.unplug("platform/b", 1);
-    machine.chip("platform/a", 1, "power_meter", &files).chip(
-        "platform/b",
-        0,
-        "power_meter",
-        &[("power1_input", "2000000")],
-    );
+    machine
+        .chip("platform/a", 1, "power_meter", &files)
+        .chip("platform/b", 0, "power_meter", &[("power1_input", "2000000")]);
     assert_eq!(told(sensor.as_mut()), ["!vanished", "!vanished"]);
     assert_eq!(told(sensor.as_mut()), before);
     assert!(Arc::ptr_eq(&source, &sensor.read().good[0].source));
@@ -486,37 +415,14 @@ fn identities_survive_a_renumbering() {
 fn a_meter_that_goes_does_not_rename_the_other() {
     let machine = Machine::new();
     machine
-        .chip(
-            "platform/a",
-            0,
-            "power_meter",
-            &[("power1_input", "1000000")],
-        )
-        .chip(
-            "platform/b",
-            1,
-            "power_meter",
-            &[("power1_input", "2000000")],
-        );
+        .chip("platform/a", 0, "power_meter", &[("power1_input", "1000000")])
+        .chip("platform/b", 1, "power_meter", &[("power1_input", "2000000")]);
     let mut sensor = machine.sensor();
     drop(sensor.read());
     machine.unplug("platform/a", 0);
-    assert_eq!(
-        past_a_scan(sensor.as_mut()),
-        ["!vanished", "meter acpi-1=2W"]
-    );
-    machine.chip(
-        "platform/a",
-        5,
-        "power_meter",
-        &[("power1_input", "1000000")],
-    );
-    machine.chip(
-        "platform/0",
-        6,
-        "power_meter",
-        &[("power1_input", "3000000")],
-    );
+    assert_eq!(past_a_scan(sensor.as_mut()), ["!vanished", "meter acpi-1=2W"]);
+    machine.chip("platform/a", 5, "power_meter", &[("power1_input", "1000000")]);
+    machine.chip("platform/0", 6, "power_meter", &[("power1_input", "3000000")]);
     let all = ["meter acpi-0=1W", "meter acpi-1=2W", "meter acpi-2=3W"];
     assert_eq!(past_a_scan(sensor.as_mut()), all);
 }
@@ -525,11 +431,7 @@ fn a_meter_that_goes_does_not_rename_the_other() {
 fn two_of_a_name_are_told_apart() {
     let machine = Machine::new();
     for (device, number) in [("i2c-1/1-0040", 3), ("i2c-1/1-0041", 2)] {
-        let files = [
-            ("in1_label", "CPU"),
-            ("in1_input", "5000"),
-            ("curr1_input", "1000"),
-        ];
+        let files = [("in1_label", "CPU"), ("in1_input", "5000"), ("curr1_input", "1000")];
         machine.chip(device, number, "ina3221", &files);
     }
     assert_eq!(machine.told(), ["cpu-1-0041=5W", "cpu=5W"]);
@@ -538,37 +440,17 @@ fn two_of_a_name_are_told_apart() {
 #[test]
 fn a_broken_sensor_costs_that_sensor() {
     let long = "1".repeat(5000);
-    for bad in [
-        &b""[..],
-        b"garbage",
-        b"-5",
-        b"\x00\x01",
-        b"\xff\xfe",
-        long.as_bytes(),
-    ] {
+    for bad in [&b""[..], b"garbage", b"-5", b"\x00\x01", b"\xff\xfe", long.as_bytes()] {
         let machine = Machine::new();
         machine
-            .chip(
-                "platform/a",
-                0,
-                "power_meter",
-                &[("power1_input", "1000000")],
-            )
-            .chip(
-                "platform/b",
-                1,
-                "power_meter",
-                &[("power1_input", "2000000")],
-            )
+            .chip("platform/a", 0, "power_meter", &[("power1_input", "1000000")])
+            .chip("platform/b", 1, "power_meter", &[("power1_input", "2000000")])
             .write("devices/platform/a/hwmon/hwmon0/power1_input", bad);
         let mut sensor = machine.sensor();
         assert_eq!(told(sensor.as_mut()), ["!parse", "meter acpi-1=2W"]);
         assert_eq!(machine.findings(Presence::Unreadable).len(), 1);
         machine.write("devices/platform/a/hwmon/hwmon0/power1_input", "3000000\n");
-        assert_eq!(
-            told(sensor.as_mut()),
-            ["meter acpi-0=3W", "meter acpi-1=2W"]
-        );
+        assert_eq!(told(sensor.as_mut()), ["meter acpi-0=3W", "meter acpi-1=2W"]);
     }
 }
 
@@ -583,28 +465,17 @@ fn a_sensor_whose_label_is_garbage_is_not_guessed() {
     assert_eq!(told(sensor.as_mut()), ["!parse", "package-0=100W"]);
     machine.write(label, "Module Power Socket 0\n");
     drop(sensor.read());
-    assert_eq!(
-        told(sensor.as_mut()),
-        ["meter module-0=500W", "package-0=100W"]
-    );
+    assert_eq!(told(sensor.as_mut()), ["meter module-0=500W", "package-0=100W"]);
     // Once known, it is known.
     machine.write(label, b"\xff\xfe");
-    assert_eq!(
-        past_a_scan(sensor.as_mut()),
-        ["meter module-0=500W", "package-0=100W"]
-    );
+    assert_eq!(past_a_scan(sensor.as_mut()), ["meter module-0=500W", "package-0=100W"]);
 }
 
 #[test]
 fn a_chip_without_a_name_is_told() {
     let machine = Machine::new();
     machine
-        .chip(
-            "platform/a",
-            0,
-            "power_meter",
-            &[("power1_input", "1000000")],
-        )
+        .chip("platform/a", 0, "power_meter", &[("power1_input", "1000000")])
         .chip("platform/b", 1, "", &[("power1_input", "2000000")]);
     assert_eq!(machine.told(), ["!parse", "meter acpi-0=1W"]);
     let odd = OsString::from_vec(b"hwmon\xff".to_vec());
@@ -632,12 +503,7 @@ fn plain_directories_without_devices_serve() {
 #[test]
 fn no_chips_are_no_error() {
     let machine = Machine::new();
-    machine.chip(
-        "platform/coretemp.0",
-        0,
-        "coretemp",
-        &[("temp1_input", "40000")],
-    );
+    machine.chip("platform/coretemp.0", 0, "coretemp", &[("temp1_input", "40000")]);
     let Discovery { sensors, findings } = machine.discover();
     assert!(sensors.is_empty());
     assert_eq!(findings[0].state, Presence::Absent);

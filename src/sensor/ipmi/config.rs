@@ -209,12 +209,7 @@ pub(super) fn split(text: &str) -> Option<(String, u16)> {
         Some(rest) => {
             let (host, after) = rest.split_once(']')?;
             host.parse::<Ipv6Addr>().ok()?;
-            (
-                host,
-                after
-                    .strip_prefix(':')
-                    .or(Some("").filter(|_| after.is_empty()))?,
-            )
+            (host, after.strip_prefix(':').or(Some("").filter(|_| after.is_empty()))?)
         }
         None if text.parse::<Ipv6Addr>().is_ok() => (text, ""),
         None => {
@@ -225,11 +220,7 @@ pub(super) fn split(text: &str) -> Option<(String, u16)> {
             (host, port)
         }
     };
-    let port = if port.is_empty() {
-        Some(PORT)
-    } else {
-        port.parse().ok()
-    };
+    let port = if port.is_empty() { Some(PORT) } else { port.parse().ok() };
     Some((host.to_owned(), port.filter(|port| *port != 0)?))
 }
 
@@ -268,9 +259,7 @@ impl TryFrom<String> for Every {
     fn try_from(text: String) -> Result<Self, String> {
         let found = span(&text, 5, 600).map(Self);
         found.ok_or_else(|| {
-            format!(
-                "{text:?} is no interval for a BMC: 5s to 10m, such as 10s; more often wears it out"
-            )
+            format!("{text:?} is no interval for a BMC: 5s to 10m, such as 10s; more often wears it out")
         })
     }
 }

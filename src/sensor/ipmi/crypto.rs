@@ -94,10 +94,7 @@ impl Keys {
         let integrity = suite.hash(&session, &[&[1; CONSTANT]]);
         let second = suite.hash(&session, &[&[2; CONSTANT]]);
         let mut cipher = [0; BLOCK];
-        cipher
-            .iter_mut()
-            .zip(&second)
-            .for_each(|(to, from)| *to = *from);
+        cipher.iter_mut().zip(&second).for_each(|(to, from)| *to = *from);
         Self {
             suite,
             session,

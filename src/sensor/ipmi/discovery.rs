@@ -41,9 +41,7 @@ fn own(roots: &Roots) -> Result<PathBuf, Finding> {
         return Err(none(roots));
     };
     let places = ["/dev/ipmi", "/dev/ipmi/", "/dev/ipmidev/"];
-    let mut places = places
-        .map(|place| PathBuf::from(format!("{place}{number}")))
-        .into_iter();
+    let mut places = places.map(|place| PathBuf::from(format!("{place}{number}"))).into_iter();
     places.find(|path| path.exists()).ok_or_else(|| Finding {
         subject: "ipmi".to_owned(),
         state: Presence::Absent,

@@ -233,8 +233,9 @@ mod tests {
     use crate::config::Config;
 
     fn lan(host: &str) -> Lan {
-        let yaml =
-            format!("sensors: {{ipmi: {{lan: [{{host: {host}, credentials_file: /nowhere}}]}}}}");
+        let yaml = format!(
+            "sensors: {{ipmi: {{lan: [{{host: {host}, credentials_file: /nowhere}}]}}}}"
+        );
         let entry = Config::parse(&yaml).unwrap().sensors.ipmi.lan.0.remove(0);
         Lan::new(host.into(), 623, entry, Duration::from_secs(1))
     }

@@ -117,9 +117,7 @@ pub(super) fn decrypt(keys: &Keys, payload: &[u8]) -> Option<Vec<u8>> {
     keys.decrypt(*iv, &mut blocks).then_some(())?;
     let padding = usize::from(blocks.pop()?);
     let length = blocks.len().checked_sub(padding)?;
-    let right = (1..=u8::MAX)
-        .zip(&blocks[length..])
-        .all(|(n, byte)| n == *byte);
+    let right = (1..=u8::MAX).zip(&blocks[length..]).all(|(n, byte)| n == *byte);
     blocks.truncate(length);
     right.then_some(blocks)
 }
@@ -142,9 +140,9 @@ pub(super) fn answer(netfn: u8, number: u8, command: u8, message: &[u8]) -> Opti
     let [body @ .., _] = tail else {
         return None;
     };
-    let whole = [head, tail]
-        .iter()
-        .all(|part| part.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0);
+    let whole = [head, tail].iter().all(|part| {
+        part.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
+    });
     let meant = [SOFTWARE, (netfn | 1) << 2] == head[..2];
     match body {
         [BMC, found, code, rest @ ..] if !rest.is_empty() => {

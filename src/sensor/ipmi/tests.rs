@@ -34,11 +34,7 @@ fn power_is_read_byte_by_byte() {
     }
     // Only one bit of the state says that it measures.
     for (state, active) in [(0x40, true), (0xff, true), (0x00, false), (0xbf, false)] {
-        assert_eq!(
-            power(&with(18, state)) != Power::Inactive,
-            active,
-            "{state:#x}"
-        );
+        assert_eq!(power(&with(18, state)) != Power::Inactive, active, "{state:#x}");
     }
     // A later version may say more.
     let long = [&ANSWER[..], &[1, 2, 3]].concat();
@@ -54,10 +50,7 @@ fn what_is_no_power_is_none() {
         let error = dcmi::parse(&ANSWER[..length]).unwrap_err();
         assert!(matches!(error, Trouble::Malformed(_)), "{length}: {error}");
     }
-    assert!(matches!(
-        dcmi::parse(&with(1, 0xdd)),
-        Err(Trouble::Malformed(_))
-    ));
+    assert!(matches!(dcmi::parse(&with(1, 0xdd)), Err(Trouble::Malformed(_))));
     let mut zero = with(2, 0);
     zero[3] = 0;
     assert!(matches!(dcmi::parse(&zero), Err(Trouble::Absurd(0))));
@@ -77,10 +70,7 @@ fn every_completion_code_is_absence_or_a_fault_with_words() {
                 }
                 Err(trouble) => {
                     let fault = trouble.fault("bmc:623");
-                    assert!(
-                        fault.to_string().contains(&format!("{code:#04x}: ")),
-                        "{fault}"
-                    );
+                    assert!(fault.to_string().contains(&format!("{code:#04x}: ")), "{fault}");
                     assert!(!fault.mend.is_empty());
                     let reason = match code {
                         0xc3 => "timeout",
@@ -104,10 +94,7 @@ const SUITES: [CipherSuite; 2] = [CipherSuite::Three, CipherSuite::Seventeen];
 fn the_hashes_are_those_of_their_standards() {
     // RFC 2202, test case 2, and RFC 4231, test case 2.
     let digests = [
-        (
-            CipherSuite::Three,
-            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
-        ),
+        (CipherSuite::Three, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
         (
             CipherSuite::Seventeen,
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
@@ -132,11 +119,7 @@ fn a_sealed_packet_is_opened_by_its_keys_alone() {
             let packet = packet::seal(&keys, 7, 9, [5; 16], &message).unwrap();
             let code = suite.code_length();
             assert_eq!((packet.len() - 4 - code) % 4, 0, "{length}");
-            assert_eq!(
-                packet::unseal(&keys, 7, &packet),
-                Some((9, message)),
-                "{length}"
-            );
+            assert_eq!(packet::unseal(&keys, 7, &packet), Some((9, message)), "{length}");
             assert_eq!(packet::unseal(&keys, 8, &packet), None);
             let others = Keys::new(suite, vec![1; 20]);
             assert_eq!(packet::unseal(&others, 7, &packet), None);
@@ -168,9 +151,7 @@ fn an_authentic_packet_may_still_be_wrong() {
 fn a_message_is_taken_for_the_answer_to_its_question_alone() {
     assert_eq!(
         packet::request(dcmi::NETFN, 5, dcmi::COMMAND, &dcmi::REQUEST),
-        [
-            0x20, 0xb0, 0x30, 0x81, 0x14, 0x02, 0xdc, 0x01, 0x00, 0x00, 0x8c
-        ]
+        [0x20, 0xb0, 0x30, 0x81, 0x14, 0x02, 0xdc, 0x01, 0x00, 0x00, 0x8c]
     );
     let right = [0x81, 0xb4, 0xcb, 0x20, 0x14, 0x02, 0xc1, 0x09];
     assert_eq!(packet::answer(0x2c, 5, 2, &right), Some(&[0xc1][..]));
@@ -184,10 +165,7 @@ fn a_message_is_taken_for_the_answer_to_its_question_alone() {
         assert_eq!(packet::answer(0x2c, 5, 2, &right[..at]), None, "{at}");
     }
     // Without a completion code.
-    assert_eq!(
-        packet::answer(0x2c, 5, 2, &[0x81, 0xb4, 0xcb, 0x20, 0x14, 0x02, 0xca]),
-        None
-    );
+    assert_eq!(packet::answer(0x2c, 5, 2, &[0x81, 0xb4, 0xcb, 0x20, 0x14, 0x02, 0xca]), None);
 }
 
 fn console(suite: CipherSuite) -> Console<'static> {
@@ -314,21 +292,9 @@ impl Link for Script {
 fn a_bmc_that_nobody_named_is_left_alone_until_it_has_measured() {
     let inactive = with(18, 0);
     let asked = Arc::<AtomicUsize>::default();
-    let answers = vec![
-        inactive.clone(),
-        ANSWER.to_vec(),
-        inactive,
-        vec![0xc1],
-        ANSWER.to_vec(),
-    ];
+    let answers = vec![inactive.clone(), ANSWER.to_vec(), inactive, vec![0xc1], ANSWER.to_vec()];
     let link = Script(answers, Arc::clone(&asked));
-    let mut bmc = Bmc::new(
-        "ipmi",
-        "/dev/ipmi0".into(),
-        Box::new(link),
-        &Config::default(),
-        false,
-    );
+    let mut bmc = Bmc::new("ipmi", "/dev/ipmi0".into(), Box::new(link), &Config::default(), false);
     for _ in 0..30 {
         let readings = bmc.read();
         assert!(readings.good.is_empty() && readings.bad.is_empty());
@@ -336,9 +302,6 @@ fn a_bmc_that_nobody_named_is_left_alone_until_it_has_measured() {
     }
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     // Once it has measured it is missed when it does not, and asked at each turn.
-    let told: Vec<_> = (0..4)
-        .map(|_| bmc.read())
-        .map(|r| (r.good.len(), r.bad.len()))
-        .collect();
+    let told: Vec<_> = (0..4).map(|_| bmc.read()).map(|r| (r.good.len(), r.bad.len())).collect();
     assert_eq!(told, [(1, 0), (0, 1), (0, 1), (1, 0)]);
 }

@@ -107,10 +107,7 @@ fn code(code: u8) -> &'static str {
 impl Trouble {
     /// Whether asking again soon could lock the account.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Password | Self::Status(0x09 | 0x0a | 0x0c | 0x0d | 0x0f)
-        )
+        matches!(self, Self::Password | Self::Status(0x09 | 0x0a | 0x0c | 0x0d | 0x0f))
     }
 
     /// The same refusal once more.

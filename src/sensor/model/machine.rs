@@ -1,10 +1,10 @@
 //! The machine as the model sees it: its packages, what each is rated at, and where every CPU belongs.
 //! Pure: what the files say goes in.
 
-use super::Config;
 use super::cpuinfo::CpuInfo;
 use super::formula::{DRAM_PER_GIB, IDLE_SHARE, Rating, dram_power, rate};
 use super::stat::Ticks;
+use super::Config;
 use crate::data::RatedPower;
 use crate::sensor::{About, Kind, Part, Reading, Source, Value};
 use crate::units::Watts;
@@ -252,9 +252,7 @@ fn cpu_source(id: u32, facts: &Facts, rated: Watts) -> Arc<Source> {
             driver: "model".into(),
             ..About::default()
         },
-        ceiling: rated.times(CEILING),
-        holds: &[],
-    })
+        ceiling: rated.times(CEILING), holds: &[] })
 }
 
 fn dram_source(id: u32, bytes: u64, watts: Watts) -> Arc<Source> {
@@ -268,9 +266,7 @@ fn dram_source(id: u32, bytes: u64, watts: Watts) -> Arc<Source> {
             memory_bytes: Some(bytes),
             ..About::default()
         },
-        ceiling: watts.times(CEILING),
-        holds: &[],
-    })
+        ceiling: watts.times(CEILING), holds: &[] })
 }
 
 #[cfg(test)]
@@ -289,9 +285,7 @@ mod tests {
     #[test]
     fn packages_of_arm_count_from_0() {
         let info = CpuInfo::default();
-        let of = packages(&[0, 1, 2, 3], &info, |cpu| {
-            Some(if cpu < 2 { 36 } else { 3180 })
-        });
+        let of = packages(&[0, 1, 2, 3], &info, |cpu| Some(if cpu < 2 { 36 } else { 3180 }));
         assert_eq!(of, vec![0, 0, 1, 1]);
         assert_eq!(packages(&[0, 1], &info, |_| Some(-1)), vec![0, 0]);
         assert_eq!(packages(&[0, 1], &info, |_| None), vec![0, 0]);

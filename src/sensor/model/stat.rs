@@ -145,7 +145,10 @@ mod tests {
     #[test]
     fn a_step_back_is_no_delta() {
         let earlier = ticks(100, 1000, 5);
-        assert_eq!(ticks(110, 1090, 5).since(earlier), Some(ticks(10, 90, 0)));
+        assert_eq!(
+            ticks(110, 1090, 5).since(earlier),
+            Some(ticks(10, 90, 0))
+        );
         assert_eq!(ticks(99, 1090, 5).since(earlier), None);
         assert_eq!(ticks(110, 999, 5).since(earlier), None);
         assert_eq!(ticks(110, 1090, 4).since(earlier), None);

@@ -68,10 +68,7 @@ fn check(sensor: &mut dyn Sensor, expected: &[(&str, f64)]) {
     assert!(readings.bad.is_empty(), "{:?}", readings.bad);
     let got = watts(&readings.good);
     let names = |of: &[(String, f64)]| of.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(i, w)| ((*i).to_owned(), *w))
-        .collect();
+    let expected: Vec<_> = expected.iter().map(|(i, w)| ((*i).to_owned(), *w)).collect();
     assert_eq!(names(&got), names(&expected));
     for ((id, got), (_, expected)) in got.iter().zip(&expected) {
         assert!((got - expected).abs() < 1e-3, "{id}: {got}, not {expected}");
@@ -83,22 +80,10 @@ fn a_virtual_machine_owns_its_cpus_alone() {
     let fixture = Fixture::new(VM);
     fixture.stat(&[(0, 0, 0, 0), (1, 0, 0, 0)]);
     let (mut sensor, findings) = fixture.discover();
-    assert!(
-        findings[0]
-            .detail
-            .starts_with("would be modelled if no sensor reads it: ")
-    );
+    assert!(findings[0].detail.starts_with("would be modelled if no sensor reads it: "));
     assert!(findings[0].detail.contains("virtual machine, AMD EPYC"));
-    assert!(
-        findings[0].detail.contains("7 W rated"),
-        "{}",
-        findings[0].detail
-    );
-    assert!(
-        findings[0]
-            .mend
-            .starts_with("for a better model set sensors.model.cpu_watts")
-    );
+    assert!(findings[0].detail.contains("7 W rated"), "{}", findings[0].detail);
+    assert!(findings[0].mend.starts_with("for a better model set sensors.model.cpu_watts"));
     assert!(findings[1].detail.contains("8.0 GiB x 0.392 W/GiB"));
     check(&mut *sensor, &[]);
     // Idle: 2 x 0.74 W. Memory: 8 x 0.392 W.
@@ -119,11 +104,7 @@ fn each_package_has_its_own_load_and_half_the_memory() {
     fixture.config.dram_watts_per_gib = Some(0.5);
     fixture.stat(&[(0, 0, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0), (3, 0, 0, 0)]);
     let (mut sensor, findings) = fixture.discover();
-    assert!(
-        findings[0]
-            .detail
-            .contains("200 W rated (sensors.model.cpu_watts)")
-    );
+    assert!(findings[0].detail.contains("200 W rated (sensors.model.cpu_watts)"));
     assert_eq!(findings[0].mend, "");
     check(&mut *sensor, &[]);
     fixture.stat(&[(0, 50, 50, 0), (1, 0, 99, 0), (2, 50, 50, 0), (3, 0, 99, 0)]);
@@ -145,13 +126,7 @@ fn each_package_has_its_own_load_and_half_the_memory() {
     assert_eq!(first.source.about.driver, "model");
     assert_eq!(first.source.ceiling, Watts(600.0));
     let dram = &readings.good[2].source.part;
-    assert!(matches!(
-        dram,
-        Part::Device {
-            kind: Kind::Dram,
-            ..
-        }
-    ));
+    assert!(matches!(dram, Part::Device { kind: Kind::Dram, .. }));
 }
 
 #[test]
@@ -160,11 +135,7 @@ fn a_known_model_has_the_tables_rating() {
     let fixture = Fixture::new(model);
     fixture.stat(&[(0, 0, 0, 0)]);
     let (mut sensor, findings) = fixture.discover();
-    assert!(
-        findings[0].detail.contains("280 W rated (table row"),
-        "{}",
-        findings[0].detail
-    );
+    assert!(findings[0].detail.contains("280 W rated (table row"), "{}", findings[0].detail);
     assert_eq!(findings[0].mend, "");
     check(&mut *sensor, &[]);
     fixture.stat(&[(0, 100, 0, 0)]);
@@ -172,16 +143,8 @@ fn a_known_model_has_the_tables_rating() {
     // One CPU of such a package, in a virtual machine.
     fixture.write("proc/cpuinfo", &format!("{model}flags: hypervisor\n"));
     let (_, findings) = fixture.discover();
-    assert!(
-        findings[0]
-            .detail
-            .contains("3.5 W rated (3.5 W a logical CPU")
-    );
-    assert!(
-        findings[0].detail.contains("table row"),
-        "{}",
-        findings[0].detail
-    );
+    assert!(findings[0].detail.contains("3.5 W rated (3.5 W a logical CPU"));
+    assert!(findings[0].detail.contains("table row"), "{}", findings[0].detail);
 }
 
 #[test]
@@ -388,8 +351,7 @@ fn configuration_is_checked_where_it_is_read() {
         let error = read(&format!("cpu_watts: {bad}")).unwrap_err().to_string();
         assert!(error.contains("above 0 and at most 2000 watts"), "{error}");
     }
-    let error =
-        crate::config::Config::parse("sensors:\n  model:\n    cpu_watts: -5\n").unwrap_err();
+    let error = crate::config::Config::parse("sensors:\n  model:\n    cpu_watts: -5\n").unwrap_err();
     assert!(error.contains("line 3"), "{error}");
     assert!(read("dram_watts_per_gib: 21").is_err());
     assert!(read("watts: 5").is_err());

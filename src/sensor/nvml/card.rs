@@ -18,14 +18,14 @@ const MODULE_CEILING: Watts = Watts(6000.0);
 
 /// What identifies a GPU over the library's lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) uuid: String,
-    pub(super) bdf: String,
+pub(crate) struct Known {
+    pub(crate) uuid: String,
+    pub(crate) bdf: String,
 }
 
 impl Known {
     /// Its name in faults and findings.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         if self.bdf.is_empty() {
             return self.uuid.clone();
         }
@@ -134,10 +134,7 @@ impl Card {
             field,
         };
         let meter = fields.module.filter(|_| !counts_module);
-        let mut extras: Vec<Extra> = meter
-            .map(|field| extra(&module, field))
-            .into_iter()
-            .collect();
+        let mut extras: Vec<Extra> = meter.map(|field| extra(&module, field)).into_iter().collect();
         extras.extend(fields.memory.map(|field| extra(&memory, field)));
         Ok(Self {
             has_load: gpu.utilization_rates().is_ok(),
@@ -154,7 +151,7 @@ impl Card {
 
     /// Whether it is suspended, so that a call would wake it.
     pub(super) fn is_asleep(&mut self) -> bool {
-        matches!(self.sleep.read_text(), Ok(status) if status == "suspended")
+        is_asleep(&mut self.sleep)
     }
 
     /// Reads it once.
@@ -179,11 +176,7 @@ impl Card {
             Some(value) => value,
             None => Value::Power(watts(powers.pop().flatten().ok_or(NvmlError::NoData)?)),
         };
-        let load = if self.has_load {
-            gpu.utilization_rates().ok()
-        } else {
-            None
-        };
+        let load = if self.has_load { gpu.utilization_rates().ok() } else { None };
         let load = load.map(|rates| f64::from(rates.gpu) / 100.0);
         good.push(Reading {
             utilization: load.filter(|load| *load <= 1.0),
@@ -191,8 +184,7 @@ impl Card {
             ..Reading::new(&self.source, value)
         });
         for (extra, power) in self.extras.iter().zip(powers) {
-            let reading =
-                power.map(|power| Reading::new(&extra.source, Value::Power(watts(power))));
+            let reading = power.map(|power| Reading::new(&extra.source, Value::Power(watts(power))));
             good.extend(reading);
         }
         if let Some(module) = &self.module {
@@ -235,14 +227,12 @@ impl Fields {
 
 /// The limit in force; `None` where the GPU does not tell.
 pub(super) fn limit(library: &Library, place: usize) -> Option<Watts> {
-    let limit = library
-        .gpu(place)
-        .and_then(|gpu| gpu.enforced_power_limit());
+    let limit = library.gpu(place).and_then(|gpu| gpu.enforced_power_limit());
     limit.ok().map(watts).filter(|limit| *limit > Watts::ZERO)
 }
 
 /// `00000000:3B:00.0` as sysfs writes it: `0000:3b:00.0`. NVML pads the domain to eight digits.
-pub(super) fn bdf(bus_id: &str) -> String {
+pub(crate) fn bdf(bus_id: &str) -> String {
     let lower = bus_id.trim().to_ascii_lowercase();
     let short = lower.split_once(':').and_then(|(domain, rest)| {
         let domain = u32::from_str_radix(domain, 16).ok()?;
@@ -251,19 +241,23 @@ pub(super) fn bdf(bus_id: &str) -> String {
     short.unwrap_or(lower)
 }
 
-fn status(sys: &Path, bdf: &str) -> std::path::PathBuf {
+/// Where the kernel says whether it sleeps.
+pub(crate) fn status(sys: &Path, bdf: &str) -> std::path::PathBuf {
     let device = sys.join("bus/pci/devices").join(bdf);
     device.join("power/runtime_status")
 }
 
+/// Whether the kernel says `suspended`.
+pub(crate) fn is_asleep(status: &mut Attribute) -> bool {
+    matches!(status.read_text(), Ok(status) if status == "suspended")
+}
+
 /// What the GPU does not support is `None`.
-fn maybe<T>(answer: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
+pub(crate) fn maybe<T>(answer: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(
-            NvmlError::NotSupported
-            | NvmlError::FunctionNotFound
-            | NvmlError::FailedToLoadSymbol(_),
+            NvmlError::NotSupported | NvmlError::FunctionNotFound | NvmlError::FailedToLoadSymbol(_),
         ) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,5 +1,5 @@
-//! The library, and all that is unsafe about it: handles that outlive a borrow, and the one call that the
-//! safe wrapper has not (field values with a scope).
+//! The library, and all that is unsafe about it: handles that outlive a borrow, and the calls that the safe
+//! wrapper has not (field values with a scope, the ids of a MIG instance).
 //!
 //! A handle is a pointer that the library gave and that only it may follow. It is good until the library is
 //! shut down. Here handles never leave [`Library`], which shuts it down when it is dropped: callers know a
@@ -39,7 +39,7 @@ pub(super) struct Field {
 }
 
 /// The library, initialised, with the handles of its GPUs.
-pub(super) struct Library {
+pub(crate) struct Library {
     nvml: Nvml,
     handles: Vec<nvmlDevice_t>,
 }
@@ -50,7 +50,7 @@ unsafe impl Send for Library {}
 
 impl Library {
     /// Loads and initialises it.
-    pub(super) fn open(path: &Path) -> Result<Self, NvmlError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, NvmlError> {
         let nvml = Nvml::builder().lib_path(path.as_os_str()).init()?;
         // The wrapper calls it when it is dropped, and would panic.
         let missing = nvml_sym(nvml.lib().nvmlShutdown.as_ref()).err();
@@ -70,7 +70,7 @@ impl Library {
     }
 
     /// Takes the handles of all GPUs anew: a place or the error of each number.
-    pub(super) fn enumerate(&mut self) -> Result<Vec<Result<usize, NvmlError>>, NvmlError> {
+    pub(crate) fn enumerate(&mut self) -> Result<Vec<Result<usize, NvmlError>>, NvmlError> {
         let count = self.nvml.device_count()?.min(MOST);
         self.handles.clear();
         let mut found = Vec::new();
@@ -88,19 +88,25 @@ impl Library {
     }
 
     /// The GPU at a place.
-    pub(super) fn gpu(&self, place: usize) -> Result<Device<'_>, NvmlError> {
+    pub(crate) fn gpu(&self, place: usize) -> Result<Device<'_>, NvmlError> {
         let handle = self.handles.get(place).ok_or(NvmlError::InvalidArg)?;
         // SAFETY: this library gave the handle, and is not shut down while it is borrowed.
         Ok(unsafe { Device::new(*handle, &self.nvml) })
     }
 
-    /// The GPU instance that a MIG device lies in; `None` where it is not told.
-    pub(super) fn gpu_instance(&self, instance: &Device<'_>) -> Option<u32> {
-        let call = *nvml_sym(self.nvml.lib().nvmlDeviceGetGpuInstanceId.as_ref()).ok()?;
-        let mut id = 0;
-        // SAFETY: the handle is this library's, which is not shut down while it is borrowed, and `id` is ours.
-        nvml_try(unsafe { call(instance.handle(), &raw mut id) }).ok()?;
-        Some(id)
+    /// The ids of the MIG instance at a number of the GPU at a place: the GPU instance's and, in it, the
+    /// compute instance's.
+    pub(crate) fn instance_ids(&self, place: usize, number: u32) -> Result<(u32, u32), NvmlError> {
+        let instance = self.gpu(place)?.mig_device_by_index(number)?;
+        let gpu = *nvml_sym(self.nvml.lib().nvmlDeviceGetGpuInstanceId.as_ref())?;
+        let compute = *nvml_sym(self.nvml.lib().nvmlDeviceGetComputeInstanceId.as_ref())?;
+        let mut ids = (0, 0);
+        // SAFETY: this library gave the handle just now, and each call writes one number where it is told.
+        unsafe {
+            nvml_try(gpu(instance.handle(), &raw mut ids.0))?;
+            nvml_try(compute(instance.handle(), &raw mut ids.1))?;
+        }
+        Ok(ids)
     }
 
     /// Power by field and scope, in mW; `None` for a field that the GPU does not tell.

@@ -89,10 +89,7 @@ impl Session {
         for known in known {
             let seen = |other: &Known| other.uuid == known.uuid;
             let is_here = self.cards.iter().any(|card| seen(&card.known))
-                || self
-                    .lost
-                    .iter()
-                    .any(|(lost, _)| lost.as_ref().is_some_and(seen));
+                || self.lost.iter().any(|(lost, _)| lost.as_ref().is_some_and(seen));
             if is_here {
                 continue;
             }
@@ -102,10 +99,9 @@ impl Session {
             };
             self.lost.push((Some(known.clone()), trouble));
         }
-        self.lost.extend(
-            nameless
-                .map(|(index, error)| (None, Trouble::of(format!("GPU number {index}"), &error))),
-        );
+        self.lost.extend(nameless.map(|(index, error)| {
+            (None, Trouble::of(format!("GPU number {index}"), &error))
+        }));
         Ok(())
     }
 

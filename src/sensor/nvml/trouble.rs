@@ -7,23 +7,23 @@ use std::io;
 
 /// A failure that is told at every read until it is over.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// A GPU, or the library.
-    pub(super) place: String,
+    pub(crate) place: String,
     kind: Option<io::ErrorKind>,
     text: String,
     mend: &'static str,
     /// Whether loading the library anew may help.
-    pub(super) stale: bool,
+    pub(crate) stale: bool,
     /// Whether there is simply no such library here.
-    pub(super) absent: bool,
+    pub(crate) absent: bool,
     /// The GPUs that were there before.
     pub(super) known: Vec<Known>,
 }
 
 impl Trouble {
     /// The failure of a call.
-    pub(super) fn of(place: impl Into<String>, error: &NvmlError) -> Self {
+    pub(crate) fn of(place: impl Into<String>, error: &NvmlError) -> Self {
         let (kind, mend) = judge(error);
         Self {
             place: place.into(),
@@ -37,7 +37,7 @@ impl Trouble {
     }
 
     /// A GPU that was there, and that the driver no longer lists.
-    pub(super) fn gone(place: impl Into<String>) -> Self {
+    pub(crate) fn gone(place: impl Into<String>) -> Self {
         Self {
             place: place.into(),
             kind: Some(io::ErrorKind::NotFound),
@@ -49,7 +49,7 @@ impl Trouble {
         }
     }
 
-    pub(super) fn fault(&self) -> Fault {
+    pub(crate) fn fault(&self) -> Fault {
         Fault {
             place: self.place.clone(),
             cause: match self.kind {
@@ -117,10 +117,7 @@ fn judge(error: &NvmlError) -> (Option<io::ErrorKind>, &'static str) {
             "this is not the driver's libnvidia-ml.so.1, or a very old one: give the right one by \
              --sensor.nvml.library",
         ),
-        E::Timeout => (
-            Some(io::ErrorKind::TimedOut),
-            "see dmesg for lines with NVRM",
-        ),
+        E::Timeout => (Some(io::ErrorKind::TimedOut), "see dmesg for lines with NVRM"),
         _ => (None, "see dmesg for lines with NVRM"),
     }
 }
@@ -155,11 +152,7 @@ mod tests {
             (NvmlError::GpuLost, "vanished", "gpu-reset"),
             (NvmlError::NoPermission, "permission", "/dev/nvidiactl"),
             (NvmlError::DriverNotLoaded, "vanished", "modprobe nvidia"),
-            (
-                NvmlError::LibRmVersionMismatch,
-                "device",
-                "restart gramwatt",
-            ),
+            (NvmlError::LibRmVersionMismatch, "device", "restart gramwatt"),
             (NvmlError::Unknown, "device", "restart the container"),
             (NvmlError::ResetRequired, "device", "gpu-reset"),
             (NvmlError::UnexpectedVariant(27), "device", "dmesg"),

@@ -147,11 +147,7 @@ impl Manner {
         salts.map_err(|error| Box::new(Error::Config(error.to_string().into())))
     }
 
-    pub(super) fn client<L: Line>(
-        &self,
-        auth: Auth,
-        wire: Wire<L>,
-    ) -> Result<Client<Wire<L>>, Box<Error>> {
+    pub(super) fn client<L: Line>(&self, auth: Auth, wire: Wire<L>) -> Result<Client<Wire<L>>, Box<Error>> {
         // As the standard says, but for what follows a whole message, which some agents leave there.
         let mut decoding = DecodeConfig::STRICT;
         decoding.trailing_bytes = true;
@@ -302,9 +298,7 @@ pub(super) async fn ask<L: Line + 'static>(
         Ok(values) => {
             let mut rest = values.as_slice();
             let judged = questions.iter().map(|question| {
-                let (own, others) = rest
-                    .split_at_checked(question.oids.len())
-                    .unwrap_or((&[], &[]));
+                let (own, others) = rest.split_at_checked(question.oids.len()).unwrap_or((&[], &[]));
                 rest = others;
                 question.judge(own)
             });
@@ -332,9 +326,5 @@ async fn values<L: Line + 'static>(
     oids: &[Oid],
 ) -> Result<Vec<Value>, Box<Error>> {
     let response = client.get_many(oids).await?;
-    Ok(response
-        .varbinds
-        .into_iter()
-        .map(|bind| bind.value)
-        .collect())
+    Ok(response.varbinds.into_iter().map(|bind| bind.value).collect())
 }

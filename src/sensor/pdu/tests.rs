@@ -31,144 +31,52 @@ fn what_cannot_be_is_refused_in_plain_words() {
     let generic = "host: a, community_file: f, model: generic";
     for (entry, words) in [
         ("host: a, model: apc, outlets: [1]", "community_file"),
-        (
-            "host: a, model: apc, outlets: [1], credentials_file: f",
-            "version: 3",
-        ),
-        (
-            "host: a, model: apc, outlets: [1], community_file: f, privacy: aes",
-            "version: 3",
-        ),
-        (
-            "host: a, model: apc, outlets: [1], version: 3",
-            "credentials_file",
-        ),
+        ("host: a, model: apc, outlets: [1], credentials_file: f", "version: 3"),
+        ("host: a, model: apc, outlets: [1], community_file: f, privacy: aes", "version: 3"),
+        ("host: a, model: apc, outlets: [1], version: 3", "credentials_file"),
         (
             "host: a, model: apc, outlets: [1], version: 3, community_file: f, credentials_file: f",
             "no community",
         ),
-        (
-            "host: a, model: apc, outlets: [1], version: 1, community_file: f",
-            "2c or 3",
-        ),
+        ("host: a, model: apc, outlets: [1], version: 1, community_file: f", "2c or 3"),
         ("host: a, model: apc, community_file: f", "whole: true"),
-        (
-            "host: a, model: apc, community_file: f, outlets: [1], whole: true",
-            "not both",
-        ),
-        (
-            "host: a, model: raritan, community_file: f, whole: true",
-            "several inlets",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: [0]",
-            "no outlet 0",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: []",
-            "1 to 32",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: [3, 3]",
-            "booked twice",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: {x: [3], y: [3]}",
-            "booked twice",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: {x: []}",
-            "does not feed",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: {}",
-            "at least one node",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: 3",
-            "such as [3, 4]",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: [-1]",
-            "such as [3, 4]",
-        ),
-        (
-            "host: 'a b', model: apc, community_file: f, outlets: [1]",
-            "no host",
-        ),
-        (
-            "host: 'a:0', model: apc, community_file: f, outlets: [1]",
-            "no host",
-        ),
-        (
-            "host: '', model: apc, community_file: f, outlets: [1]",
-            "no host",
-        ),
-        (
-            "host: 'fe80::1:99999', model: apc, community_file: f, outlets: [1]",
-            "no host",
-        ),
-        (
-            "host: a, model: dell, community_file: f, outlets: [1]",
-            "`dell`",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: [1], interval: 500ms",
-            "1s to 1m",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: [1], timeout: 1m",
-            "100ms to 30s",
-        ),
-        (
-            "host: a, model: apc, community_file: f, outlets: [1], retries: 9",
-            "0 to 5",
-        ),
-        (
-            "host: a, model: apc, community: public, outlets: [1]",
-            "unknown key `community`",
-        ),
+        ("host: a, model: apc, community_file: f, outlets: [1], whole: true", "not both"),
+        ("host: a, model: raritan, community_file: f, whole: true", "several inlets"),
+        ("host: a, model: apc, community_file: f, outlets: [0]", "no outlet 0"),
+        ("host: a, model: apc, community_file: f, outlets: []", "1 to 32"),
+        ("host: a, model: apc, community_file: f, outlets: [3, 3]", "booked twice"),
+        ("host: a, model: apc, community_file: f, outlets: {x: [3], y: [3]}", "booked twice"),
+        ("host: a, model: apc, community_file: f, outlets: {x: []}", "does not feed"),
+        ("host: a, model: apc, community_file: f, outlets: {}", "at least one node"),
+        ("host: a, model: apc, community_file: f, outlets: 3", "such as [3, 4]"),
+        ("host: a, model: apc, community_file: f, outlets: [-1]", "such as [3, 4]"),
+        ("host: 'a b', model: apc, community_file: f, outlets: [1]", "no host"),
+        ("host: 'a:0', model: apc, community_file: f, outlets: [1]", "no host"),
+        ("host: '', model: apc, community_file: f, outlets: [1]", "no host"),
+        ("host: 'fe80::1:99999', model: apc, community_file: f, outlets: [1]", "no host"),
+        ("host: a, model: dell, community_file: f, outlets: [1]", "`dell`"),
+        ("host: a, model: apc, community_file: f, outlets: [1], interval: 500ms", "1s to 1m"),
+        ("host: a, model: apc, community_file: f, outlets: [1], timeout: 1m", "100ms to 30s"),
+        ("host: a, model: apc, community_file: f, outlets: [1], retries: 9", "0 to 5"),
+        ("host: a, model: apc, community: public, outlets: [1]", "unknown key `community`"),
         (&format!("{generic}, outlets: [1]"), "needs oids"),
         (
             "host: a, model: apc, community_file: f, outlets: [1], oids: [{oid: '1.3.6.{outlet}', unit: W}]",
             "model: generic",
         ),
-        (
-            &format!("{generic}, outlets: [1], oids: [{{oid: 1.3.6.7, unit: W}}]"),
-            "{outlet}",
-        ),
-        (
-            &format!("{generic}, whole: true, oids: [{{oid: '1.3.6.{{outlet}}', unit: W}}]"),
-            "{outlet}",
-        ),
-        (
-            &format!("{generic}, whole: true, oids: [{{oid: a.b, unit: W}}]"),
-            "no OID",
-        ),
-        (
-            &format!("{generic}, whole: true, oids: [{{oid: 9.3.6.1, unit: W}}]"),
-            "no OID",
-        ),
-        (
-            &format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: A}}]"),
-            "`A`",
-        ),
-        (
-            &format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: W, scale: 0}}]"),
-            "scale",
-        ),
-        (
-            &format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: W, scale: .nan}}]"),
-            "scale",
-        ),
+        (&format!("{generic}, outlets: [1], oids: [{{oid: 1.3.6.7, unit: W}}]"), "{outlet}"),
+        (&format!("{generic}, whole: true, oids: [{{oid: '1.3.6.{{outlet}}', unit: W}}]"), "{outlet}"),
+        (&format!("{generic}, whole: true, oids: [{{oid: a.b, unit: W}}]"), "no OID"),
+        (&format!("{generic}, whole: true, oids: [{{oid: 9.3.6.1, unit: W}}]"), "no OID"),
+        (&format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: A}}]"), "`A`"),
+        (&format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: W, scale: 0}}]"), "scale"),
+        (&format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: W, scale: .nan}}]"), "scale"),
         (
             &format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: kWh, scale: 0.1}}]"),
             "too coarse",
         ),
         (
-            &format!(
-                "{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: J}}, {{oid: 1.3.6.2, unit: Wh}}]"
-            ),
+            &format!("{generic}, whole: true, oids: [{{oid: 1.3.6.1, unit: J}}, {{oid: 1.3.6.2, unit: Wh}}]"),
             "at most one",
         ),
     ] {
@@ -215,8 +123,7 @@ fn names_are_short_where_they_can_be_and_unlike_where_they_must() {
 
 #[test]
 fn nothing_is_asked_before_its_turn_and_the_nodes_name_stands_where_it_should() {
-    let entry =
-        "{host: 'pdu-{node}', model: apc, community_file: '/none/{node}', outlets: {n7: [2, 3]}}";
+    let entry = "{host: 'pdu-{node}', model: apc, community_file: '/none/{node}', outlets: {n7: [2, 3]}}";
     let mut found = discover(&roots("n7"), &parsed(entry).unwrap());
     let finding = &found.findings[0];
     assert_eq!(finding.state, Presence::Unasked);
@@ -263,10 +170,7 @@ fn answers_mean_what_the_mibs_say() {
         Answer::Counter64(7),
         Answer::IpAddress([1, 2, 3, 4]),
     ] {
-        assert!(
-            judged(apc, &[power.clone(), Answer::Integer(1)]).is_err(),
-            "{power:?}"
-        );
+        assert!(judged(apc, &[power.clone(), Answer::Integer(1)]).is_err(), "{power:?}");
     }
     // What goes round at its width is known to.
     let joules = "{host: a, model: generic, community_file: f, whole: true, \
@@ -332,9 +236,7 @@ struct Peer {
 impl Peer {
     fn new(answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let port = socket.local_addr().unwrap().port();
         let done = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&done);
@@ -365,10 +267,7 @@ impl Peer {
     }
 
     fn file(&self, name: &str) -> String {
-        Path::new(self.folder.path())
-            .join(name)
-            .display()
-            .to_string()
+        Path::new(self.folder.path()).join(name).display().to_string()
     }
 
     fn fault(&self, version: &str) -> Fault {
@@ -455,10 +354,7 @@ fn an_answer_with_another_number_is_none() {
     assert_eq!(fault.reason(), "timeout");
     // The right one after a wrong one is.
     let both = Peer::new(move |request| {
-        vec![
-            echo(request, |id| id ^ 1, &value),
-            echo(request, |id| id, &value),
-        ]
+        vec![echo(request, |id| id ^ 1, &value), echo(request, |id| id, &value)]
     });
     let entry = format!(
         "{{host: '127.0.0.1:{}', model: apc, outlets: [1], community_file: '{}'}}",
@@ -467,11 +363,7 @@ fn an_answer_with_another_number_is_none() {
     );
     let mut found = discover(&roots("n"), &parsed(&entry).unwrap());
     let readings = found.sensors[0].read();
-    assert_eq!(
-        readings.good[0].value,
-        Value::Power(Watts(250.0)),
-        "{readings:?}"
-    );
+    assert_eq!(readings.good[0].value, Value::Power(Watts(250.0)), "{readings:?}");
 }
 
 /// A response to request 1.
@@ -498,10 +390,7 @@ fn an_agent_that_refuses_a_request_for_one_object_is_asked_for_each_outlet() {
     let replay = Replay::new(&config.0[0], Who::Community).unwrap();
     let table = "1.3.6.1.4.1.318.1.1.26.9.4.3.1";
     let (power, energy) = (format!("{table}.7.2"), format!("{table}.11.2"));
-    let well = [
-        (power.as_str(), Answer::Integer(40)),
-        (energy.as_str(), Answer::Integer(9)),
-    ];
+    let well = [(power.as_str(), Answer::Integer(40)), (energy.as_str(), Answer::Integer(9))];
     // noSuchName to all, noSuchName to the first outlet, values of the second (RFC 3416, 3).
     let echo = |outlets: &[u32]| {
         let ask = |outlet: &u32| [7, 11].map(|column| format!("{table}.{column}.{outlet}"));
@@ -509,33 +398,19 @@ fn an_agent_that_refuses_a_request_for_one_object_is_asked_for_each_outlet() {
     };
     let refusal = |status, outlets: &[u32]| {
         let binds = echo(outlets);
-        let binds: Vec<_> = binds
-            .iter()
-            .map(|oid| (oid.as_str(), Answer::Null))
-            .collect();
+        let binds: Vec<_> = binds.iter().map(|oid| (oid.as_str(), Answer::Null)).collect();
         response(status, &binds)
     };
     let answers = replay.hear([refusal(2, &[1, 2]), refusal(2, &[1]), response(0, &well)]);
     assert_eq!(answers.bad.len(), 1, "{answers:?}");
-    assert!(
-        answers.bad[0]
-            .to_string()
-            .contains("outlet 1: the PDU does not measure")
-    );
+    assert!(answers.bad[0].to_string().contains("outlet 1: the PDU does not measure"));
     assert_eq!(answers.good[0].value, Value::Power(Watts(40.0)));
     // Values under the names of others are none.
-    let others = [
-        (energy.as_str(), Answer::Integer(40)),
-        (power.as_str(), Answer::Integer(9)),
-    ];
+    let others = [(energy.as_str(), Answer::Integer(40)), (power.as_str(), Answer::Integer(9))];
     let answers = replay.hear([response(0, &others)]);
     assert!(answers.good.is_empty(), "{answers:?}");
     for (status, reason) in [(16, "permission"), (5, "device")] {
-        let answers = replay.hear([
-            refusal(status, &[1, 2]),
-            refusal(status, &[1]),
-            refusal(status, &[2]),
-        ]);
+        let answers = replay.hear([refusal(status, &[1, 2]), refusal(status, &[1]), refusal(status, &[2])]);
         assert!(answers.good.is_empty(), "{answers:?}");
         assert_eq!(answers.bad[0].reason(), reason);
     }
@@ -563,17 +438,9 @@ fn what_an_agent_said_once_is_heard_again() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/snmp");
     for (seed, who, heard) in [
         ("community", Who::Community, "2 good"),
-        (
-            "community_other",
-            Who::Community,
-            "an answer to something else",
-        ),
-        ("anybody", Who::Anybody, "2 good"),
-        (
-            "user_digest",
-            Who::User,
-            "does not accept the user's auth_password",
-        ),
+        ("community_other", Who::Community, "an answer to something else"),
+("anybody", Who::Anybody, "2 good"),
+        ("user_digest", Who::User, "does not accept the user's auth_password"),
     ] {
         let bytes = std::fs::read(seeds.join(seed)).unwrap();
         let mut rest = &bytes[1..];

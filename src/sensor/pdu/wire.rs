@@ -93,10 +93,7 @@ impl<L: Line> Wire<L> {
 
 impl<L: Line> Transport for Wire<L> {
     async fn send(&self, data: &[u8]) -> Result<()> {
-        self.line
-            .put(data)
-            .await
-            .map_err(|error| self.broken(error))
+        self.line.put(data).await.map_err(|error| self.broken(error))
     }
 
     async fn request_with<T, F>(

@@ -119,8 +119,7 @@ fn masked(site: &Site) -> Finding {
             "the zones in {} lead nowhere: the container runtime masks them",
             site.directory.display()
         ),
-        mend: "mount the host's /sys at /host/sys and run as uid 0 with --path.sysfs=/host/sys"
-            .to_owned(),
+        mend: "mount the host's /sys at /host/sys and run as uid 0 with --path.sysfs=/host/sys".to_owned(),
     }
 }
 

@@ -88,10 +88,7 @@ impl Site {
                 Role::Read(part) => scan.add(self.zone(address, part)),
                 Role::LeaveOut { subject, why } => scan.left_out.push(LeftOut {
                     subject,
-                    why: format!(
-                        "{}: {why}",
-                        self.directory.join(address.to_string()).display()
-                    ),
+                    why: format!("{}: {why}", self.directory.join(address.to_string()).display()),
                 }),
             }
         }
@@ -109,9 +106,7 @@ impl Site {
         let plausible = zone::plausible(&part);
         let limit = |name: &str| read(name).and_then(|microwatts| plausible.limit(microwatts));
         let highest = (0..MAX_CONSTRAINTS)
-            .flat_map(|n| {
-                ["max_power_uw", "power_limit_uw"].map(|kind| format!("constraint_{n}_{kind}"))
-            })
+            .flat_map(|n| ["max_power_uw", "power_limit_uw"].map(|kind| format!("constraint_{n}_{kind}")))
             .filter_map(|name| limit(&name))
             .reduce(Watts::max);
         Zone {
@@ -124,9 +119,7 @@ impl Site {
             source: Arc::new(Source {
                 about: self.about(&part, address),
                 ceiling: plausible.ceiling(highest),
-                part,
-                holds: &[],
-            }),
+                part, holds: &[] }),
         }
     }
 
@@ -136,13 +129,7 @@ impl Site {
             driver: address.driver().to_owned(),
             ..About::default()
         };
-        if matches!(
-            part,
-            Part::Device {
-                kind: Kind::Cpu,
-                ..
-            }
-        ) {
+        if matches!(part, Part::Device { kind: Kind::Cpu, .. }) {
             self.processor.vendor.clone_into(&mut about.vendor);
             self.processor.model.clone_into(&mut about.model);
         }
@@ -154,21 +141,12 @@ impl Scan {
     /// Gives each memory zone its share of the machine's memory, which boards spread evenly.
     fn share(&mut self, memory: Option<u64>) {
         for zone in &mut self.zones {
-            let kin = self
-                .names
-                .iter()
-                .filter(|(address, _)| address.is_kin(&zone.address));
+            let kin = self.names.iter().filter(|(address, _)| address.is_kin(&zone.address));
             let count = kin.filter(|(_, name)| *name == "dram").count();
             let share = memory.and_then(|bytes| bytes.checked_div(u64::try_from(count).ok()?));
             let source = Arc::get_mut(&mut zone.source);
             if let Some(source) = source.filter(|source| {
-                matches!(
-                    source.part,
-                    Part::Device {
-                        kind: Kind::Dram,
-                        ..
-                    }
-                )
+                matches!(source.part, Part::Device { kind: Kind::Dram, .. })
             }) {
                 source.about.memory_bytes = share;
             }
@@ -177,11 +155,7 @@ impl Scan {
 
     /// Adds a zone, unless a more trusted one measures the same part.
     fn add(&mut self, zone: Zone) {
-        match self
-            .zones
-            .iter()
-            .find(|known| known.source.part == zone.source.part)
-        {
+        match self.zones.iter().find(|known| known.source.part == zone.source.part) {
             Some(known) => self.left_out.push(LeftOut {
                 subject: format!("{} copy", zone.source.part),
                 why: format!("{} repeats {}", zone.address, known.address),

@@ -48,10 +48,7 @@ impl Machine {
     }
     fn zone(&self, entry: &str, name: &str, energy: u64) -> &Self {
         self.write(&format!("{entry}/name"), format!("{name}\n"));
-        self.write(
-            &format!("{entry}/max_energy_range_uj"),
-            format!("{RANGE}\n"),
-        );
+        self.write(&format!("{entry}/max_energy_range_uj"), format!("{RANGE}\n"));
         self.energy(entry, energy)
     }
     fn energy(&self, entry: &str, energy: u64) -> &Self {
@@ -109,11 +106,7 @@ fn a_server_is_packages_and_memory() {
         .write("intel-rapl:a/constraint_0_power_limit_uw", "270000000\n")
         .write("intel-rapl:a/constraint_0_max_power_uw", "351000000\n")
         .write("intel-rapl/enabled", "1\n");
-    fs::write(
-        machine.roots().proc.join("meminfo"),
-        "MemTotal: 2097152 kB\n",
-    )
-    .unwrap();
+    fs::write(machine.roots().proc.join("meminfo"), "MemTotal: 2097152 kB\n").unwrap();
     let mut sensor = machine.sensor();
     let good = sensor.read().good;
     let parts: Vec<_> = good.iter().map(|r| r.source.part.to_string()).collect();
@@ -191,11 +184,7 @@ fn one_core_of_amd_is_not_shown() {
         .zone("intel-rapl:0:0", "core", 1);
     assert_eq!(told(machine.sensor().as_mut()), ["package-0=10"]);
     let found = machine.findings(Presence::Found);
-    assert!(
-        found
-            .iter()
-            .any(|f| f.subject == "package-0 core" && f.detail.contains("one core"))
-    );
+    assert!(found.iter().any(|f| f.subject == "package-0 core" && f.detail.contains("one core")));
 }
 
 #[test]
@@ -209,21 +198,11 @@ fn mirrored_dies_are_booked_once() {
     let once = ["package-0-die-0=5000000000", "package-1-die-0=5000000000"];
     assert_eq!(told(sensor.as_mut()), once);
     let found = machine.findings(Presence::Found);
-    assert!(
-        found
-            .iter()
-            .any(|f| f.subject == "package-0-die-1" && f.detail.contains("once"))
-    );
+    assert!(found.iter().any(|f| f.subject == "package-0-die-1" && f.detail.contains("once")));
     // While its twin is away the mirror stays silent, so that its return is not energy booked twice.
     machine.remove("intel-rapl:0");
-    assert_eq!(
-        told(sensor.as_mut()),
-        ["!vanished", "package-1-die-0=5000000000"]
-    );
-    assert_eq!(
-        past_a_scan(sensor.as_mut()),
-        ["!vanished", "package-1-die-0=5000000000"]
-    );
+    assert_eq!(told(sensor.as_mut()), ["!vanished", "package-1-die-0=5000000000"]);
+    assert_eq!(past_a_scan(sensor.as_mut()), ["!vanished", "package-1-die-0=5000000000"]);
     machine.zone("intel-rapl:0", "package-0-die-0", 5_000_000_001);
     assert_eq!(told(sensor.as_mut()).len(), 2);
 }
@@ -252,14 +231,7 @@ fn dies_that_were_alike_by_chance_part_at_the_next_look() {
 #[test]
 fn a_broken_zone_costs_that_zone() {
     let long = "1".repeat(sysfs::MAX_BYTES + 1);
-    for bad in [
-        &b""[..],
-        b"garbage",
-        b"-5",
-        b"\x00\x01\x02",
-        b"\xff\xfe\xfd",
-        long.as_bytes(),
-    ] {
+    for bad in [&b""[..], b"garbage", b"-5", b"\x00\x01\x02", b"\xff\xfe\xfd", long.as_bytes()] {
         let machine = Machine::intel();
         machine
             .zone("intel-rapl:0", "package-0", 10)
@@ -337,15 +309,9 @@ fn a_zone_goes_and_comes_back_under_another_number() {
     assert_eq!(told(sensor.as_mut()), ["!vanished", "package-0=10"]);
     assert_eq!(told(sensor.as_mut()), ["!vanished", "package-0=10"]);
     machine.zone("intel-rapl:2", "package-1", 21);
-    assert_eq!(
-        past_a_scan(sensor.as_mut()),
-        ["package-0=10", "package-1=21"]
-    );
+    assert_eq!(past_a_scan(sensor.as_mut()), ["package-0=10", "package-1=21"]);
     let after = &sensor.read().good[1].source;
-    assert!(
-        Arc::ptr_eq(&before, after),
-        "the same source is shared over a scan"
-    );
+    assert!(Arc::ptr_eq(&before, after), "the same source is shared over a scan");
 }
 
 #[test]
@@ -374,10 +340,7 @@ fn zones_that_swap_numbers_keep_their_identities() {
     machine
         .zone("intel-rapl:0", "package-1", 21)
         .zone("intel-rapl:1", "package-0", 11);
-    assert_eq!(
-        past_a_scan(sensor.as_mut()),
-        ["package-0=11", "package-1=21"]
-    );
+    assert_eq!(past_a_scan(sensor.as_mut()), ["package-0=11", "package-1=21"]);
 }
 
 #[test]
@@ -394,10 +357,7 @@ fn a_zone_without_a_name_is_a_fault_until_it_has_one() {
     assert_eq!(told(sensor.as_mut()), ["package-0=10", "package-1=20"]);
     // A name lost for a moment does not lose a zone that is known.
     machine.write("intel-rapl:1/name", "");
-    assert_eq!(
-        past_a_scan(sensor.as_mut()),
-        ["package-0=10", "package-1=20"]
-    );
+    assert_eq!(past_a_scan(sensor.as_mut()), ["package-0=10", "package-1=20"]);
 }
 
 #[test]
@@ -413,10 +373,7 @@ fn a_name_that_is_no_text_is_told_and_skipped() {
 #[test]
 fn absence_has_its_reasons() {
     let one = |machine: &Machine| {
-        let Discovery {
-            sensors,
-            mut findings,
-        } = machine.discover();
+        let Discovery { sensors, mut findings } = machine.discover();
         assert_eq!((sensors.len(), findings.len()), (0, 1));
         findings.remove(0)
     };
@@ -428,21 +385,13 @@ fn absence_has_its_reasons() {
     let guest = Machine::new("vendor_id\t: GenuineIntel\nflags\t: fpu hypervisor\n");
     assert!(one(&guest).detail.contains("virtual machine"));
     assert_eq!(one(&guest).mend, "");
-    assert!(
-        one(&Machine::new("CPU implementer\t: 0x41\n"))
-            .detail
-            .contains("only processors of Intel")
-    );
+    assert!(one(&Machine::new("CPU implementer\t: 0x41\n")).detail.contains("only processors of Intel"));
 }
 
 #[test]
 fn a_masked_tree_says_who_masks_it() {
     let machine = Machine::intel();
-    symlink(
-        "../../devices/virtual/powercap/none",
-        machine.path("intel-rapl:0"),
-    )
-    .unwrap();
+    symlink("../../devices/virtual/powercap/none", machine.path("intel-rapl:0")).unwrap();
     let unreadable = machine.findings(Presence::Unreadable);
     assert_eq!(unreadable.len(), 1);
     assert!(unreadable[0].detail.contains("masks"));
@@ -458,17 +407,8 @@ fn a_counter_of_unknown_range_has_no_wrap() {
         .energy("intel-rapl:0", 7);
     let mut sensor = machine.sensor();
     let reading = sensor.read().good.remove(0);
-    assert!(matches!(
-        reading.value,
-        Value::Counter { wraps_at: None, .. }
-    ));
-    assert!(matches!(
-        reading.source.part,
-        Part::Device {
-            kind: Kind::Cpu,
-            ..
-        }
-    ));
+    assert!(matches!(reading.value, Value::Counter { wraps_at: None, .. }));
+    assert!(matches!(reading.source.part, Part::Device { kind: Kind::Cpu, .. }));
     let minute = Duration::from_secs(60);
     assert_eq!(sensor.pace(minute), minute);
 }

@@ -54,9 +54,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.driver())?;
-        self.index
-            .iter()
-            .try_for_each(|part| write!(f, ":{part:x}"))
+        self.index.iter().try_for_each(|part| write!(f, ":{part:x}"))
     }
 }
 
@@ -145,13 +143,7 @@ pub(super) fn package_of_die(part: &Part) -> Option<&str> {
 fn tidy(name: &str) -> String {
     name.chars()
         .take(64)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
         .collect()
 }
 
@@ -195,9 +187,7 @@ impl Plausible {
     /// The most the part can draw, seen over an interval, given its highest limit: twice that, as
     /// limits hold for averages and boards may raise them, but not below the floor.
     pub(super) fn ceiling(&self, limit: Option<Watts>) -> Watts {
-        limit.map_or(Watts(self.unlimited), |limit| {
-            limit.times(2.0).max(Watts(self.floor))
-        })
+        limit.map_or(Watts(self.unlimited), |limit| limit.times(2.0).max(Watts(self.floor)))
     }
 
     /// What the part draws at its highest limit, to tell how soon its counter goes round.
@@ -233,31 +223,15 @@ mod tests {
 
     #[test]
     fn zones_are_numbered_in_hexadecimal() {
-        let mut entries = [
-            "intel-rapl:10",
-            "intel-rapl-mmio:0",
-            "intel-rapl:a",
-            "intel-rapl:9:1",
-        ];
+        let mut entries = ["intel-rapl:10", "intel-rapl-mmio:0", "intel-rapl:a", "intel-rapl:9:1"];
         entries.sort_by_key(|entry| Address::parse(entry));
-        let sorted = [
-            "intel-rapl:9:1",
-            "intel-rapl:a",
-            "intel-rapl:10",
-            "intel-rapl-mmio:0",
-        ];
+        let sorted = ["intel-rapl:9:1", "intel-rapl:a", "intel-rapl:10", "intel-rapl-mmio:0"];
         assert_eq!(entries, sorted);
         let nested = Address::parse("intel-rapl:1f:b").unwrap();
         assert_eq!(nested.to_string(), "intel-rapl:1f:b");
         assert_eq!(nested.parent(), Address::parse("intel-rapl:1f"));
         assert_eq!(nested.parent().unwrap().parent(), None);
-        for none in [
-            "intel-rapl",
-            "intel-rapl:",
-            "intel-rapl:x",
-            "dtpm:0",
-            "intel-rapl:0:1:2",
-        ] {
+        for none in ["intel-rapl", "intel-rapl:", "intel-rapl:x", "dtpm:0", "intel-rapl:0:1:2"] {
             assert_eq!(Address::parse(none), None, "{none}");
         }
     }
@@ -267,30 +241,14 @@ mod tests {
         let psys = Scope::Node(MeterClass::Psys);
         for (name, inside, part) in [
             ("package-1", None, device("package-1", Kind::Cpu)),
-            (
-                "package-0-die-1",
-                None,
-                device("package-0-die-1", Kind::Cpu),
-            ),
+            ("package-0-die-1", None, device("package-0-die-1", Kind::Cpu)),
             ("dram", Some("package-1"), device("dram-1", Kind::Dram)),
-            (
-                "dram",
-                Some("package-0-die-1"),
-                device("dram-0-die-1", Kind::Dram),
-            ),
+            ("dram", Some("package-0-die-1"), device("dram-0-die-1", Kind::Dram)),
             ("psys", None, meter("psys".into(), psys)),
             ("psys-1", None, meter("psys-1".into(), psys)),
             ("dram", None, meter("rapl-dram".into(), Scope::Unknown)),
-            (
-                "package-x",
-                None,
-                meter("rapl-package-x".into(), Scope::Unknown),
-            ),
-            (
-                "co\"re",
-                Some("package-0"),
-                meter("rapl-package-0-co-re".into(), Scope::Unknown),
-            ),
+            ("package-x", None, meter("rapl-package-x".into(), Scope::Unknown)),
+            ("co\"re", Some("package-0"), meter("rapl-package-0-co-re".into(), Scope::Unknown)),
         ] {
             assert_eq!(read(name, inside), part);
         }
@@ -305,10 +263,7 @@ mod tests {
 
     #[test]
     fn one_core_is_not_the_cores() {
-        assert!(matches!(
-            role("core", Some("package-0"), true),
-            Role::LeaveOut { .. }
-        ));
+        assert!(matches!(role("core", Some("package-0"), true), Role::LeaveOut { .. }));
         assert!(matches!(role("package-0", None, true), Role::Read(_)));
     }
 
@@ -326,32 +281,12 @@ mod tests {
     #[test]
     fn mirrors_move_together_even_round_the_end() {
         let range = Some(65_532_610_987);
-        assert!(is_mirror(
-            5_000_000_000,
-            5_000_000_000,
-            5_000_000_000,
-            range
-        ));
-        assert!(is_mirror(
-            5_000_000_000,
-            5_020_000_000,
-            5_040_000_000,
-            range
-        ));
+        assert!(is_mirror(5_000_000_000, 5_000_000_000, 5_000_000_000, range));
+        assert!(is_mirror(5_000_000_000, 5_020_000_000, 5_040_000_000, range));
         assert!(is_mirror(65_532_600_000, 100, 20_000, range));
         assert!(is_mirror(100, 65_532_600_000, 20_000, range));
-        assert!(!is_mirror(
-            5_000_000_000,
-            5_042_000_001,
-            5_040_000_000,
-            range
-        ));
-        assert!(!is_mirror(
-            5_000_000_000,
-            4_990_000_000,
-            5_040_000_000,
-            range
-        ));
+        assert!(!is_mirror(5_000_000_000, 5_042_000_001, 5_040_000_000, range));
+        assert!(!is_mirror(5_000_000_000, 4_990_000_000, 5_040_000_000, range));
         assert!(!is_mirror(0, 7_000_000_000, 10, None));
         assert!(is_mirror(9, 9, 9, Some(0)));
     }

@@ -389,10 +389,7 @@ fn resource(reply: &Reply) -> Result<Resource, Trouble> {
 /// What an answer says in Redfish's words (`Base.1.8.SessionLimitExceeded`), to stand after its status.
 fn said(reply: &Reply) -> String {
     let body = Resource::parse(&reply.body);
-    let message = body
-        .as_ref()
-        .and_then(Resource::message)
-        .unwrap_or_default();
+    let message = body.as_ref().and_then(Resource::message).unwrap_or_default();
     let plain = |c: &char| c.is_ascii_alphanumeric() || ".-_".contains(*c);
     let message: String = message.chars().filter(plain).take(80).collect();
     match message.is_empty() {

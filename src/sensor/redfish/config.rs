@@ -200,11 +200,7 @@ fn origin(url: &str) -> Result<Origin, String> {
     let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
             let good = address.parse::<std::net::Ipv6Addr>().is_ok();
-            (
-                good.then_some(address),
-                port.strip_prefix(':')
-                    .or_else(|| port.is_empty().then_some("443")),
-            )
+            (good.then_some(address), port.strip_prefix(':').or_else(|| port.is_empty().then_some("443")))
         }
         None => {
             let (host, port) = rest.rsplit_once(':').unwrap_or((rest, "443"));
@@ -214,28 +210,18 @@ fn origin(url: &str) -> Result<Origin, String> {
         }
     };
     let host = host.ok_or_else(|| {
-        format!(
-            "has no host that can be: a name, an address, or an IPv6 address in brackets, {SUCH}"
-        )
+        format!("has no host that can be: a name, an address, or an IPv6 address in brackets, {SUCH}")
     })?;
     let port: Option<u16> = port.and_then(|port| port.parse().ok());
     let port = port
         .filter(|port| *port > 0)
         .ok_or("has a port that is none: 1 to 65535")?;
-    let shown = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
+    let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let url = match port {
         443 => format!("https://{shown}"),
         _ => format!("https://{shown}:{port}"),
     };
-    Ok(Origin {
-        url,
-        host: host.to_owned(),
-        port,
-    })
+    Ok(Origin { url, host: host.to_owned(), port })
 }
 
 #[cfg(test)]

@@ -146,9 +146,7 @@ pub fn look(client: &mut Client, named: &[String], old: &Layout) -> Result<Layou
     let tree = Tree::of(&seen);
     let mut next: Vec<usize> = (0..seen.len()).filter(|at| tree.is_root(*at)).collect();
     while let Some(at) = next.pop() {
-        let Some(chassis) = seen.get(at) else {
-            continue;
-        };
+        let Some(chassis) = seen.get(at) else { continue };
         let was = old.chassis.iter().find(|was| was.path == chassis.path);
         match (probe(client, chassis, &mut layout.odd)?, was) {
             // What is inside is in its power already.
@@ -160,14 +158,10 @@ pub fn look(client: &mut Client, named: &[String], old: &Layout) -> Result<Layou
         }
     }
     layout.chassis.sort_by(|a, b| a.path.cmp(&b.path));
-    layout
-        .chassis
-        .dedup_by(|a, b| a.total.is_some() && a.total == b.total && a.total != Some(Total::Output));
+    layout.chassis.dedup_by(|a, b| a.total.is_some() && a.total == b.total && a.total != Some(Total::Output));
     if layout.chassis.is_empty() && layout.odd.is_empty() {
         let ids: Vec<&str> = seen.iter().map(Seen::id).collect();
-        layout
-            .odd
-            .push(Trouble::NoPower(ids.join(", ")).fault(client.url()));
+        layout.odd.push(Trouble::NoPower(ids.join(", ")).fault(client.url()));
     }
     whose(&mut layout, &seen, &tree, named, client.url());
     Ok(layout)
@@ -177,9 +171,7 @@ pub fn look(client: &mut Client, named: &[String], old: &Layout) -> Result<Layou
 fn keep(layout: &mut Layout, old: &Layout, path: &str, trouble: Trouble, client: &Client) {
     match old.chassis.iter().find(|chassis| chassis.path == path) {
         Some(chassis) => layout.chassis.push(chassis.clone()),
-        None => layout
-            .odd
-            .push(trouble.fault(&format!("{}{path}", client.url()))),
+        None => layout.odd.push(trouble.fault(&format!("{}{path}", client.url()))),
     }
 }
 
@@ -258,10 +250,7 @@ fn trim(path: &str) -> &str {
 /// Says which chassis are this node's.
 fn whose(layout: &mut Layout, seen: &[Seen], tree: &Tree, named: &[String], url: &str) {
     if !named.is_empty() {
-        layout
-            .chassis
-            .iter_mut()
-            .for_each(|chassis| chassis.is_ours = true);
+        layout.chassis.iter_mut().for_each(|chassis| chassis.is_ours = true);
         return;
     }
     let computers = |chassis: &Chassis| -> BTreeSet<String> {
@@ -290,11 +279,7 @@ fn whose(layout: &mut Layout, seen: &[Seen], tree: &Tree, named: &[String], url:
         };
     }
     if !layout.chassis.is_empty() && layout.chassis.iter().all(|chassis| !chassis.is_ours) {
-        let ids: Vec<&str> = layout
-            .chassis
-            .iter()
-            .map(|chassis| chassis.id.as_str())
-            .collect();
+        let ids: Vec<&str> = layout.chassis.iter().map(|chassis| chassis.id.as_str()).collect();
         let trouble = Trouble::Whose {
             chassis: ids.join(", "),
             computers: all.len(),
@@ -379,11 +364,7 @@ fn probe(
     }
     if total.is_none() {
         let url = client.url();
-        odd.extend(
-            troubles
-                .into_iter()
-                .map(|(path, trouble)| trouble.fault(&format!("{url}{path}"))),
-        );
+        odd.extend(troubles.into_iter().map(|(path, trouble)| trouble.fault(&format!("{url}{path}"))));
     }
     if total.is_none() && supplies == Supplies::None {
         return Ok(None);
@@ -392,12 +373,7 @@ fn probe(
         path: seen.path.clone(),
         id: seen.id().to_owned(),
         is_ours: false,
-        vendor: seen
-            .resource
-            .text("/Manufacturer")
-            .chars()
-            .take(100)
-            .collect(),
+        vendor: seen.resource.text("/Manufacturer").chars().take(100).collect(),
         model: seen.resource.text("/Model").chars().take(100).collect(),
         total,
         supplies,
@@ -413,10 +389,7 @@ fn optional(
     match client.get(path) {
         Ok(resource) => Ok(Some(resource)),
         Err(trouble) if trouble.is_final() => Err(trouble),
-        Err(Trouble::Status {
-            status: 404 | 405 | 501,
-            ..
-        }) => Ok(None),
+        Err(Trouble::Status { status: 404 | 405 | 501, .. }) => Ok(None),
         Err(trouble) => {
             troubles.push((path.to_owned(), trouble));
             Ok(None)
@@ -432,12 +405,8 @@ fn supplies_of(
     troubles: &mut Vec<(String, Trouble)>,
 ) -> Result<(Vec<(String, String)>, Vec<Told>), Trouble> {
     let none = (Vec::new(), Vec::new());
-    let Some(subsystem) = optional(client, subsystem, troubles)? else {
-        return Ok(none);
-    };
-    let Some(path) = subsystem.link("/PowerSupplies") else {
-        return Ok(none);
-    };
+    let Some(subsystem) = optional(client, subsystem, troubles)? else { return Ok(none) };
+    let Some(path) = subsystem.link("/PowerSupplies") else { return Ok(none) };
     let members = match list(client, path) {
         Ok(members) => members,
         Err(trouble) if trouble.is_final() => return Err(trouble),
@@ -448,19 +417,13 @@ fn supplies_of(
     }
     let (mut places, mut told) = (Vec::new(), Vec::new());
     for member in members {
-        let Some(supply) = optional(client, &member, troubles)? else {
-            return Ok(none);
-        };
+        let Some(supply) = optional(client, &member, troubles)? else { return Ok(none) };
         if !supply.is_active() {
             continue;
         }
         // One that tells nothing makes what the others tell less than the node.
-        let Some(metrics) = supply.link("/Metrics") else {
-            return Ok(none);
-        };
-        let Some(figures) = optional(client, metrics, troubles)? else {
-            return Ok(none);
-        };
+        let Some(metrics) = supply.link("/Metrics") else { return Ok(none) };
+        let Some(figures) = optional(client, metrics, troubles)? else { return Ok(none) };
         let id = last(&member).to_owned();
         told.push(figures.supply(&id));
         places.push((id, metrics.to_owned()));

@@ -110,9 +110,7 @@ impl Resource {
     pub fn supplies(&self) -> Vec<Told> {
         let told = |(number, supply): (usize, &Value)| {
             let output = ["PowerOutputWatts", "LastPowerOutputWatts"];
-            let mut output = output
-                .map(|name| figure(supply.get(name), MOST_WATTS))
-                .into_iter();
+            let mut output = output.map(|name| figure(supply.get(name), MOST_WATTS)).into_iter();
             let output = output.find(|figure| *figure != Figure::Untold);
             Told {
                 id: id(supply, number),
@@ -121,10 +119,7 @@ impl Resource {
                 output: output.unwrap_or(Figure::Untold),
             }
         };
-        self.members("PowerSupplies")
-            .enumerate()
-            .map(told)
-            .collect()
+        self.members("PowerSupplies").enumerate().map(told).collect()
     }
 
     /// `PowerSupplyMetrics` of the power supply called `id`.
@@ -141,10 +136,7 @@ impl Resource {
     pub fn message(&self) -> Option<&str> {
         let extended = self.0.pointer("/error/@Message.ExtendedInfo/0/MessageId");
         let plain = self.0.pointer("/error/code");
-        [extended, plain]
-            .into_iter()
-            .flatten()
-            .find_map(Value::as_str)
+        [extended, plain].into_iter().flatten().find_map(Value::as_str)
     }
 
     fn members(&self, name: &str) -> impl Iterator<Item = &Value> {
@@ -161,9 +153,7 @@ pub fn last(path: &str) -> &str {
 
 /// A path that may be followed: on the BMC, and below `/redfish/`.
 pub fn is_path(path: &str) -> bool {
-    let plain = path
-        .bytes()
-        .all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
+    let plain = path.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b));
     plain && path.starts_with("/redfish/") && path.len() <= LONGEST_PATH
 }
 
@@ -196,12 +186,7 @@ fn figure(value: Option<&Value>, most: f64) -> Figure {
             Some(number) if (0.0..=most).contains(&number) => Figure::Good(number),
             _ => {
                 let mut shown = value.to_string();
-                shown.truncate(
-                    shown
-                        .char_indices()
-                        .nth(40)
-                        .map_or(shown.len(), |(at, _)| at),
-                );
+                shown.truncate(shown.char_indices().nth(40).map_or(shown.len(), |(at, _)| at));
                 Figure::Odd(shown)
             }
         },

@@ -38,10 +38,7 @@ impl Bench {
         let entry_map = entry.as_object_mut().unwrap();
         entry_map.extend(more.as_object().unwrap().clone());
         entry_map.retain(|_, value| !value.is_null());
-        let sensor = discover(&roots(), &config(&json!([entry])))
-            .sensors
-            .pop()
-            .unwrap();
+        let sensor = discover(&roots(), &config(&json!([entry]))).sensors.pop().unwrap();
         let bench = Self { sensor, folder };
         bench.password(PASSWORD);
         bench
@@ -56,9 +53,7 @@ impl Bench {
     fn read(&mut self) -> (Vec<String>, Vec<Fault>) {
         let readings = self.sensor.read();
         let told = |reading: &Reading| {
-            let Part::Meter { id, scope } = &reading.source.part else {
-                panic!("no meter")
-            };
+            let Part::Meter { id, scope } = &reading.source.part else { panic!("no meter") };
             let class = match scope {
                 Scope::Node(class) => class.label(),
                 other => other.label(),
@@ -92,11 +87,7 @@ impl Bench {
 }
 
 fn roots() -> Roots {
-    Roots {
-        sys: PathBuf::new(),
-        proc: PathBuf::new(),
-        node: "n1".into(),
-    }
+    Roots { sys: PathBuf::new(), proc: PathBuf::new(), node: "n1".into() }
 }
 
 fn config(entries: &Json) -> Config {
@@ -112,52 +103,21 @@ fn sessions(replica: &Replica) -> (u32, usize) {
 #[test]
 fn each_machine_is_read_for_what_it_is() {
     for (kind, meters) in [
-        (
-            "old",
-            vec![
-                "bmc-Self bmc 344 W",
-                "psu-Self-0 psu 180 W",
-                "psu-Self-1 psu 172 W",
-            ],
-        ),
-        (
-            "new",
-            vec![
-                "bmc-Self bmc 374 W",
-                "psu-Self-PSU0 psu 190.5 W",
-                "psu-Self-PSU1 psu 188.5 W",
-            ],
-        ),
-        (
-            "both",
-            vec![
-                "bmc-Self bmc 374 W",
-                "psu-Self-0 psu 190 W",
-                "psu-Self-1 psu 189 W",
-            ],
-        ),
+        ("old", vec!["bmc-Self bmc 344 W", "psu-Self-0 psu 180 W", "psu-Self-1 psu 172 W"]),
+        ("new", vec!["bmc-Self bmc 374 W", "psu-Self-PSU0 psu 190.5 W", "psu-Self-PSU1 psu 188.5 W"]),
+        ("both", vec!["bmc-Self bmc 374 W", "psu-Self-0 psu 190 W", "psu-Self-1 psu 189 W"]),
         ("energy", vec!["bmc-Self bmc 3600000123 J"]),
         // Processors and memory are parts of the first.
-        (
-            "parts",
-            vec![
-                "bmc-1 bmc 412 W",
-                "bmc-1-1 unknown 150 W",
-                "bmc-1-2 unknown 40 W",
-            ],
-        ),
+        ("parts", vec!["bmc-1 bmc 412 W", "bmc-1-1 unknown 150 W", "bmc-1-2 unknown 40 W"]),
         ("outputs", vec!["bmc-1 bmc 390 W"]),
         // The baseboard is inside of a tray; one of the trays has no power supplies.
-        (
-            "multi",
-            vec![
-                "bmc-JBOD unknown 150 W",
-                "bmc-Tray_CPU bmc 800 W",
-                "bmc-Tray_GPU bmc 4200 W",
-                "psu-Tray_GPU-0 unknown 2100 W",
-                "psu-Tray_GPU-1 unknown 2100 W",
-            ],
-        ),
+        ("multi", vec![
+            "bmc-JBOD unknown 150 W",
+            "bmc-Tray_CPU bmc 800 W",
+            "bmc-Tray_GPU bmc 4200 W",
+            "psu-Tray_GPU-0 unknown 2100 W",
+            "psu-Tray_GPU-1 unknown 2100 W",
+        ]),
     ] {
         let replica = Replica::start(kind);
         let mut bench = Bench::of(&replica);
@@ -168,14 +128,7 @@ fn each_machine_is_read_for_what_it_is() {
 
 #[test]
 fn a_steady_read_makes_few_requests() {
-    for (kind, requests) in [
-        ("old", 1),
-        ("new", 3),
-        ("both", 2),
-        ("energy", 1),
-        ("parts", 1),
-        ("multi", 4),
-    ] {
+    for (kind, requests) in [("old", 1), ("new", 3), ("both", 2), ("energy", 1), ("parts", 1), ("multi", 4)] {
         let replica = Replica::start(kind);
         let mut bench = Bench::of(&replica);
         bench.good();
@@ -184,11 +137,7 @@ fn a_steady_read_makes_few_requests() {
             bench.good();
         }
         let asked = replica.asked();
-        assert_eq!(
-            asked.len(),
-            requests * (READS_PER_LOOK as usize - 1),
-            "{kind}: {asked:?}"
-        );
+        assert_eq!(asked.len(), requests * (READS_PER_LOOK as usize - 1), "{kind}: {asked:?}");
         bench.good();
         assert!(replica.asked().len() > requests, "{kind}: no new look");
     }
@@ -201,28 +150,17 @@ fn a_shared_enclosure_is_nobodys_unless_named() {
     let (good, bad) = bench.read();
     assert_eq!(good[0], "bmc-Enclosure unknown 2000 W");
     assert_eq!(good.len(), 3, "{good:?}");
-    assert!(
-        bad[0]
-            .to_string()
-            .contains("Enclosure is shared by 2 computers"),
-        "{bad:?}"
-    );
+    assert!(bad[0].to_string().contains("Enclosure is shared by 2 computers"), "{bad:?}");
     assert!(bad[0].mend.contains("chassis: ["), "{bad:?}");
     let mut bench = Bench::with(&replica, json!({"chassis": ["Blade2"]}));
     assert_eq!(bench.good(), ["bmc-Blade2 bmc 500 W"]);
     let mut bench = Bench::with(&replica, json!({"chassis": ["Blade3"]}));
     let fault = bench.fault().to_string();
-    assert!(
-        fault.contains("no chassis Blade3; there are: Enclosure, Blade1, Blade2"),
-        "{fault}"
-    );
+    assert!(fault.contains("no chassis Blade3; there are: Enclosure, Blade1, Blade2"), "{fault}");
     // One inside of another is not added to it.
     let mut bench = Bench::with(&replica, json!({"chassis": ["Enclosure", "Blade1"]}));
     let good = bench.good();
-    assert!(
-        !good.iter().any(|meter| meter.contains("Blade1")),
-        "{good:?}"
-    );
+    assert!(!good.iter().any(|meter| meter.contains("Blade1")), "{good:?}");
     assert_eq!(good[0], "bmc-Enclosure bmc 2000 W");
 }
 
@@ -243,10 +181,7 @@ fn what_is_no_power_is_absent_and_a_fault() {
             // At every read, new looks or not.
             let (good, bad) = bench.read();
             assert_eq!(good.len(), 2, "{good:?}");
-            assert!(
-                bad.len() == 1 && bad[0].to_string().contains(told),
-                "{told}: {bad:?}"
-            );
+            assert!(bad.len() == 1 && bad[0].to_string().contains(told), "{told}: {bad:?}");
         }
         replica.put(METRICS, "/PowerWatts/Reading", json!(300));
         assert_eq!(bench.good()[0], "bmc-Self bmc 300 W");
@@ -263,36 +198,21 @@ fn power_supplies_are_the_node_only_while_all_tell_their_input() {
     assert_eq!(good, ["bmc-Self bmc 344 W", "psu-Self-0 unknown 180 W"]);
     assert_eq!(bad.len(), 1, "{bad:?}");
     // Unplugged, it takes nothing.
-    replica.put(
-        POWER,
-        "/PowerSupplies/1/Status/State",
-        json!("UnavailableOffline"),
-    );
+    replica.put(POWER, "/PowerSupplies/1/Status/State", json!("UnavailableOffline"));
     assert_eq!(bench.good(), ["bmc-Self bmc 344 W", "psu-Self-0 psu 180 W"]);
     let supplies = "/PowerSupplies/0/PowerInputWatts";
     replica.put(POWER, supplies, json!(0));
     let (good, _) = bench.read();
-    assert!(
-        good.contains(&"psu-Self-0 unknown 0 W".to_owned()),
-        "{good:?}"
-    );
+    assert!(good.contains(&"psu-Self-0 unknown 0 W".to_owned()), "{good:?}");
 }
 
 #[test]
 fn a_machine_without_power_is_told_so() {
     let replica = Replica::start("new");
-    replica
-        .state()
-        .bodies
-        .retain(|path, _| !path.contains("Self/"));
+    replica.state().bodies.retain(|path, _| !path.contains("Self/"));
     let mut bench = Bench::of(&replica);
     for _ in 0..2 {
-        assert!(
-            bench
-                .fault()
-                .to_string()
-                .contains("none of its chassis tells power: Self")
-        );
+        assert!(bench.fault().to_string().contains("none of its chassis tells power: Self"));
     }
 }
 
@@ -365,13 +285,7 @@ fn without_sessions_there_is_basic() {
     replica.set(SESSIONS, Manner::Says(404, ""));
     let mut bench = Bench::of(&replica);
     bench.good();
-    assert_eq!(
-        {
-            let state = replica.state();
-            (state.made, state.wrong)
-        },
-        (0, 0)
-    );
+    assert_eq!({ let state = replica.state(); (state.made, state.wrong) }, (0, 0));
 }
 
 #[test]
@@ -380,10 +294,7 @@ fn full_sessions_are_told_and_left_alone() {
     replica.state().places = 0;
     let mut bench = Bench::with(&replica, json!({"interval": "10s"}));
     let fault = bench.fault();
-    assert!(
-        fault.to_string().contains("SessionLimitExceeded"),
-        "{fault}"
-    );
+    assert!(fault.to_string().contains("SessionLimitExceeded"), "{fault}");
     assert!(fault.mend.contains("auth: basic"), "{fault:?}");
     replica.state().places = 1;
     for _ in 0..5 {
@@ -399,30 +310,20 @@ fn what_a_bmc_answers_amiss_costs_that_alone() {
         (Manner::Says(404, ""), "vanished", "status 404"),
         (Manner::Says(403, ""), "permission", "status 403"),
         (Manner::Says(401, ""), "permission", "status 401"),
-        (
-            Manner::Says(200, "<html><body>Welcome</body>"),
-            "parse",
-            "<html>",
-        ),
+        (Manner::Says(200, "<html><body>Welcome</body>"), "parse", "<html>"),
         (Manner::Says(200, "[1, 2"), "parse", "[1, 2"),
         (Manner::Says(200, ""), "parse", ""),
     ] {
         let replica = Replica::start("new");
         let mut bench = Bench::of(&replica);
         bench.good();
-        let broken = format!(
-            "{}/PowerSubsystem/PowerSupplies/PSU1/Metrics",
-            "/redfish/v1/Chassis/Self"
-        );
+        let broken = format!("{}/PowerSubsystem/PowerSupplies/PSU1/Metrics", "/redfish/v1/Chassis/Self");
         replica.set(&broken, manner.clone());
         let (good, bad) = bench.read();
         assert_eq!(good[0], "bmc-Self bmc 374 W", "{manner:?}");
         assert_eq!(bad.len(), 1, "{manner:?}: {bad:?}");
         assert_eq!(bad[0].reason(), reason, "{manner:?}: {bad:?}");
-        assert!(
-            bad[0].to_string().contains(told) && !bad[0].mend.is_empty(),
-            "{bad:?}"
-        );
+        assert!(bad[0].to_string().contains(told) && !bad[0].mend.is_empty(), "{bad:?}");
         assert!(bad[0].place.ends_with("PSU1/Metrics"), "{bad:?}");
         assert_eq!(replica.state().made, 1);
         replica.heal(&broken);
@@ -478,15 +379,9 @@ fn no_other_host_is_ever_asked() {
     for path in ["/redfish/v1/", SESSIONS, "/redfish/v1/Chassis", METRICS] {
         for status in [301, 302, 303, 307, 308] {
             let replica = Replica::start("new");
-            replica.set(
-                path,
-                Manner::Redirects(status, format!("{}{path}", elsewhere.url())),
-            );
+            replica.set(path, Manner::Redirects(status, format!("{}{path}", elsewhere.url())));
             let (good, bad) = Bench::of(&replica).read();
-            assert!(
-                !good.iter().any(|meter| meter.starts_with("bmc")),
-                "{path} {status}"
-            );
+            assert!(!good.iter().any(|meter| meter.starts_with("bmc")), "{path} {status}");
             assert!(!bad.is_empty(), "{path} {status}");
         }
     }
@@ -507,10 +402,7 @@ fn a_redirect_within_the_bmc_is_followed_for_a_while() {
     }
     replica.set(old, Manner::Redirects(308, old.to_owned()));
     let fault = Bench::of(&replica).fault();
-    assert!(
-        fault.to_string().contains("redirects without end"),
-        "{fault}"
-    );
+    assert!(fault.to_string().contains("redirects without end"), "{fault}");
 }
 
 #[test]
@@ -538,10 +430,7 @@ fn a_certificate_must_be_trusted_named_and_dated() {
         // The machine's authorities have never heard of it.
         let mut bench = Bench::with(replica, json!({"ca_file": null}));
         assert!(bench.fault().mend.contains("ca_file"));
-        let mut bench = Bench::with(
-            replica,
-            json!({"ca_file": null, "insecure_skip_verify": true}),
-        );
+        let mut bench = Bench::with(replica, json!({"ca_file": null, "insecure_skip_verify": true}));
         assert_eq!(bench.good().len(), 3);
     }
 }
@@ -582,16 +471,10 @@ fn the_configuration_makes_sensors_and_asks_nobody() {
     };
     let (names, findings) = of(&["https://bmc-{node}.example"]);
     assert_eq!(names, ["redfish"]);
-    assert_eq!(
-        (findings[0].subject.as_str(), findings[0].state),
-        ("redfish", Presence::Unasked)
-    );
+    assert_eq!((findings[0].subject.as_str(), findings[0].state), ("redfish", Presence::Unasked));
     assert_eq!(findings[0].detail, "https://bmc-n1.example");
     let (names, findings) = of(&["https://a", "https://b", "https://b:8443", "https://b/"]);
-    assert_eq!(
-        names,
-        ["redfish-a", "redfish-b", "redfish-b-8443", "redfish-b-443"]
-    );
+    assert_eq!(names, ["redfish-a", "redfish-b", "redfish-b-8443", "redfish-b-443"]);
     assert_eq!(findings.len(), 4);
     let (names, findings) = of(&["https://a", "https://a", "https://a"]);
     assert_eq!(names.len(), 2);
@@ -600,14 +483,10 @@ fn the_configuration_makes_sensors_and_asks_nobody() {
     odd.node = "a b".into();
     let found = discover(&odd, &config(&json!([entry("https://bmc-{node}.example")])));
     assert!(found.sensors.is_empty() && found.findings[0].mend.contains("node.name"));
-    let open =
-        json!([{"url": "https://a", "credentials_file": "/c", "insecure_skip_verify": true}]);
+    let open = json!([{"url": "https://a", "credentials_file": "/c", "insecure_skip_verify": true}]);
     let found = discover(&roots(), &config(&open));
     assert!(found.findings[0].detail.contains("insecure_skip_verify"));
-    assert_eq!(
-        found.sensors[0].pace(Duration::from_secs(1)),
-        Duration::from_secs(10)
-    );
+    assert_eq!(found.sensors[0].pace(Duration::from_secs(1)), Duration::from_secs(10));
 }
 
 #[test]
@@ -620,27 +499,17 @@ fn meters_of_several_bmcs_have_names_of_their_own() {
         let url = format!("https://{host}:{}", replica.address.port());
         json!({"url": url, "credentials_file": file, "insecure_skip_verify": true})
     };
-    let found = discover(
-        &roots(),
-        &config(&json!([entry("localhost"), entry("127.0.0.1")])),
-    );
-    let ids = found
-        .sensors
-        .into_iter()
-        .flat_map(|mut sensor| sensor.read().good);
+    let found = discover(&roots(), &config(&json!([entry("localhost"), entry("127.0.0.1")])));
+    let ids = found.sensors.into_iter().flat_map(|mut sensor| sensor.read().good);
     let ids: Vec<String> = ids.map(|reading| reading.source.part.to_string()).collect();
     assert_eq!(ids[0], "meter bmc-localhost-Self");
-    assert!(
-        ids.contains(&"meter psu-127.0.0.1-Self-1".to_owned()),
-        "{ids:?}"
-    );
+    assert!(ids.contains(&"meter psu-127.0.0.1-Self-1".to_owned()), "{ids:?}");
 }
 
 #[test]
 fn a_ring_of_chassis_has_an_end() {
     let replica = Replica::start("multi");
-    let links =
-        |by: &str| json!({"ContainedBy": {"@odata.id": format!("/redfish/v1/Chassis/{by}")}});
+    let links = |by: &str| json!({"ContainedBy": {"@odata.id": format!("/redfish/v1/Chassis/{by}")}});
     replica.put("/redfish/v1/Chassis/Tray_CPU", "/Links", links("Tray_GPU"));
     replica.put("/redfish/v1/Chassis/Tray_GPU", "/Links", links("Tray_CPU"));
     let (good, _) = Bench::of(&replica).read();

@@ -92,9 +92,7 @@ impl Trouble {
     pub fn fault(self, place: &str) -> Fault {
         let mend = self.mend();
         let place = match &self {
-            Self::Secret(
-                SecretError::Unreadable { path, .. } | SecretError::Malformed { path, .. },
-            )
+            Self::Secret(SecretError::Unreadable { path, .. } | SecretError::Malformed { path, .. })
             | Self::Unanswered(http::Error::Authorities { path, .. }) => path.display().to_string(),
             _ => place.to_owned(),
         };
@@ -171,11 +169,7 @@ impl Trouble {
                 format!("it does not log in who is named in credentials_file ({said})"),
             ),
             Self::NoLogin { said } => device(format!("it gives no session ({said})")),
-            Self::Held {
-                said,
-                reads,
-                refused,
-            } => {
+            Self::Held { said, reads, refused } => {
                 let text = format!(
                     "it did not log in ({said}); it is asked again in {reads} reads, lest the account be locked"
                 );
@@ -184,9 +178,7 @@ impl Trouble {
                     false => device(text),
                 }
             }
-            Self::Elsewhere => {
-                device("it redirects to another host, which is not followed".to_owned())
-            }
+            Self::Elsewhere => device("it redirects to another host, which is not followed".to_owned()),
             Self::Status { status, said } => {
                 let kind = match status {
                     401 | 403 => io::ErrorKind::PermissionDenied,
@@ -202,9 +194,9 @@ impl Trouble {
             ),
             Self::Odd { property, value } => Cause::Parse(format!("{property}: {value}")),
             Self::Untold(property) => device(format!("it does not tell {property}")),
-            Self::Nothing(property) => device(format!(
-                "{property} is 0, which a machine that runs cannot draw"
-            )),
+            Self::Nothing(property) => {
+                device(format!("{property} is 0, which a machine that runs cannot draw"))
+            }
             Self::NoChassis { named, there } => {
                 device(format!("there is no chassis {named}; there are: {there}"))
             }

@@ -98,6 +98,14 @@ fn each_runtime_and_driver_tells_whose_it_is() {
             format!("user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{a}.scope"),
             Some(Owner::Container(a.as_str().into())),
         ),
+    ] {
+        assert_eq!(super::owner(&path), owner, "{path}");
+    }
+}
+
+#[test]
+fn jobs_and_units_are_told_and_what_is_nobodys_is_nobodys() {
+    for (path, owner) in [
         // Slurm
         (
             "system.slice/slurmstepd.scope/job_42/step_0/user/task_0".into(),

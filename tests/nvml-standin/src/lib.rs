@@ -12,10 +12,13 @@ pub mod scenario;
 mod world;
 
 use abi::*;
-use scenario::Gpu;
+use scenario::{Gpu, Kind};
 use std::ffi::{CStr, c_char, c_int};
 pub use world::VARIABLE;
 use world::{Target, World, handle, instance_handle, with};
+
+/// Records of utilization that the library asks room for.
+const ROOM: u32 = 100;
 
 /// Writes where the caller said; nowhere is an invalid argument.
 fn put<T>(to: *mut T, value: T) -> Result<(), Return> {
@@ -104,9 +107,9 @@ exports! {
     }
     nvmlSystemGetCudaDriverVersion_v2(to: *mut c_int) { with(|_, _| put(to, 12080)) }
     nvmlSystemGetProcessName(pid: u32, to: *mut c_char, size: u32) {
-        with(|world, _| {
+        with(|world, now| {
             let mut all = world.scenario.gpus.iter().flat_map(|gpu| &gpu.processes);
-            let is_there = all.any(|process| process.pid == pid);
+            let is_there = all.any(|process| process.pid == pid && process.is_at(now));
             if is_there { put_text(to, size, "python3") } else { Err(NOT_FOUND) }
         })
     }
@@ -133,7 +136,8 @@ exports! {
                     world.target(handle(number), now)?;
                     return put(to, handle(number));
                 }
-                if let Some(instance) = gpu.mig.iter().position(|instance| instance.uuid == uuid) {
+                let mut instances = gpu.instances(now);
+                if let Some((instance, _)) = instances.find(|(_, instance)| instance.uuid == uuid) {
                     return put(to, instance_handle(number, instance));
                 }
             }
@@ -176,7 +180,7 @@ exports! {
     }
     nvmlDeviceGetMinorNumber(device: Device, to: *mut u32) {
         with(|world, now| match world.target(device, now)? {
-            Target::Gpu(number, _) => put(to, number as u32),
+            Target::Gpu(number, gpu) => put(to, gpu.minor.unwrap_or(number as u32)),
             Target::Instance(..) => Err(NOT_SUPPORTED),
         })
     }
@@ -226,15 +230,13 @@ exports! {
         })
     }
     nvmlDeviceGetMaxMigDeviceCount(device: Device, to: *mut u32) {
-        of_gpu(device, to, |_, _, gpu| Some(if gpu.mig.is_empty() { 0 } else { 7 }))
+        of_gpu(device, to, |_, _, gpu| Some(if gpu.is_divided() == Some(true) { gpu.mig_slices } else { 0 }))
     }
     nvmlDeviceGetMigMode(device: Device, current: *mut u32, pending: *mut u32) {
         with(|world, now| {
             let is_on = match world.target(device, now)? {
-                Target::Gpu(_, gpu) if gpu.name.contains("A100") || gpu.name.contains("H100") => {
-                    u32::from(!gpu.mig.is_empty())
-                }
-                _ => return Err(NOT_SUPPORTED),
+                Target::Gpu(_, gpu) => u32::from(gpu.is_divided().ok_or(NOT_SUPPORTED)?),
+                Target::Instance(..) => return Err(NOT_SUPPORTED),
             };
             put(current, is_on)?;
             put(pending, is_on)
@@ -242,10 +244,11 @@ exports! {
     }
     nvmlDeviceGetMigDeviceHandleByIndex(device: Device, index: u32, to: *mut Device) {
         with(|world, now| match world.target(device, now)? {
-            Target::Gpu(number, gpu) if (index as usize) < gpu.mig.len() => {
-                put(to, instance_handle(number, index as usize))
+            Target::Gpu(number, gpu) => {
+                let (instance, _) = gpu.instances(now).nth(index as usize).ok_or(NOT_FOUND)?;
+                put(to, instance_handle(number, instance))
             }
-            _ => Err(NOT_FOUND),
+            Target::Instance(..) => Err(INVALID_ARGUMENT),
         })
     }
     nvmlDeviceGetDeviceHandleFromMigDeviceHandle(device: Device, to: *mut Device) {
@@ -261,7 +264,7 @@ exports! {
                 multiprocessors: instance.slices * 14,
                 shared: [0; 5],
                 gpu_slices: instance.slices,
-                compute_slices: instance.slices,
+                compute_slices: instance.compute_slices.unwrap_or(instance.slices),
                 memory_mb: instance.memory_mb,
             }),
         })
@@ -274,7 +277,7 @@ exports! {
     }
     nvmlDeviceGetUtilizationRates(device: Device, to: *mut Utilization) {
         of_gpu(device, to, |_, now, gpu| {
-            let gpu = gpu.utilization(now).filter(|_| gpu.mig.is_empty())?;
+            let gpu = gpu.busy(now).filter(|_| gpu.is_divided() != Some(true))?;
             Some(Utilization { gpu, memory: gpu / 2 })
         })
     }
@@ -339,10 +342,16 @@ exports! {
     ) {
         with(|world, now| {
             let items: Vec<ProcessUtilization> = utilizations(world.target(device, now)?, now, last_seen)?
+                .into_iter()
                 .map(|(pid, sm, timestamp)| ProcessUtilization { pid, timestamp, sm, mem: 0, enc: 0, dec: 0 })
                 .collect();
             if items.is_empty() {
                 return Err(NOT_FOUND);
+            }
+            if to.is_null() {
+                // It asks for room for all that it could hold, whatever it has (NVIDIA/go-nvml#11).
+                put(count, ROOM.max(items.len() as u32))?;
+                return Err(INSUFFICIENT_SIZE);
             }
             fill(&items, count, to, INSUFFICIENT_SIZE)
         })
@@ -359,6 +368,7 @@ exports! {
             }
             let items: Vec<ProcessesUtilizationItem> =
                 utilizations(world.target(device, now)?, now, info.last_seen)?
+                    .into_iter()
                     .map(|(pid, sm, timestamp)| ProcessesUtilizationItem {
                         timestamp, pid, sm, mem: 0, enc: 0, dec: 0, jpg: 0, ofa: 0,
                     })
@@ -370,13 +380,13 @@ exports! {
         })
     }
     nvmlDeviceGetComputeRunningProcesses_v3(device: Device, count: *mut u32, to: *mut ProcessInfo) {
-        with(|world, now| running(world.target(device, now)?, now, count, to))
+        with(|world, now| running(world.target(device, now)?, now, Kind::Compute, count, to))
     }
     nvmlDeviceGetGraphicsRunningProcesses_v3(device: Device, count: *mut u32, to: *mut ProcessInfo) {
-        with(|world, now| world.target(device, now).and_then(|_| fill(&[], count, to, INSUFFICIENT_SIZE)))
+        with(|world, now| running(world.target(device, now)?, now, Kind::Graphics, count, to))
     }
     nvmlDeviceGetMPSComputeRunningProcesses_v3(device: Device, count: *mut u32, to: *mut ProcessInfo) {
-        with(|world, now| world.target(device, now).and_then(|_| fill(&[], count, to, INSUFFICIENT_SIZE)))
+        with(|world, now| running(world.target(device, now)?, now, Kind::Mps, count, to))
     }
 }
 
@@ -449,49 +459,57 @@ fn field(world: &World, gpu: &Gpu, now: f64, value: &mut FieldValue) {
     }
 }
 
-/// Process, its share in percent, and when that was told, in µs: five times a second.
+/// Process, its share in percent, and when that was told, in µs.
 fn utilizations(
     target: Target<'_>,
     now: f64,
     last_seen: u64,
-) -> Result<impl Iterator<Item = (u32, u32, u64)>, Return> {
-    let gpu = match target {
-        Target::Gpu(_, gpu) if gpu.mig.is_empty() => gpu,
-        _ => return Err(NOT_SUPPORTED),
-    };
-    let told = (now * 5.0).floor() as u64 * 200_000;
-    let is_new = told > last_seen;
-    let at = told as f64 / 1e6;
-    let processes = gpu
-        .processes
-        .iter()
-        .filter(move |process| is_new && process.runs(at));
-    Ok(processes.map(move |process| (process.pid, process.sm, told)))
+) -> Result<Vec<(u32, u32, u64)>, Return> {
+    match target {
+        Target::Gpu(_, gpu) if gpu.process_utilization && gpu.is_divided() != Some(true) => {
+            Ok(gpu.utilizations(now, last_seen))
+        }
+        _ => Err(NOT_SUPPORTED),
+    }
 }
 
 fn running(
     target: Target<'_>,
     now: f64,
+    kind: Kind,
     count: *mut u32,
     to: *mut ProcessInfo,
 ) -> Result<(), Return> {
-    let instance = match &target {
+    let gpu = target.gpu();
+    let part = match target {
+        Target::Gpu(..) if gpu.is_divided() == Some(true) && !gpu.mig_lists_all => {
+            return Err(NO_PERMISSION);
+        }
         Target::Gpu(..) => None,
-        Target::Instance(_, _, instance) => Some(instance.gpu_instance),
+        Target::Instance(_, _, instance) => {
+            Some((Some(instance.gpu_instance), instance.compute_instance))
+        }
     };
-    let processes = target
-        .gpu()
-        .processes
-        .iter()
-        .filter(|process| process.runs(now));
-    let here = processes.filter(|process| instance.is_none() || process.gpu_instance == instance);
-    let items: Vec<ProcessInfo> = here
-        .map(|process| ProcessInfo {
+    let mut items: Vec<ProcessInfo> = Vec::new();
+    for process in &gpu.processes {
+        let compute = process.compute_instance.unwrap_or(0);
+        let is_here = part.is_none_or(|part| part == (process.gpu_instance, compute));
+        let is_listed = items.iter().any(|item| item.pid == process.pid);
+        if !is_here || is_listed || process.kind != kind || !process.is_at(now) {
+            continue;
+        }
+        items.push(ProcessInfo {
             pid: process.pid,
             used_memory: process.memory_mb << 20,
             gpu_instance: process.gpu_instance.unwrap_or(NONE),
-            compute_instance: process.gpu_instance.map_or(NONE, |_| 0),
-        })
-        .collect();
-    fill(&items, count, to, INSUFFICIENT_SIZE)
+            compute_instance: process.gpu_instance.map_or(NONE, |_| compute),
+        });
+    }
+    // None at all is no lack of room.
+    let bare = if items.is_empty() {
+        SUCCESS
+    } else {
+        INSUFFICIENT_SIZE
+    };
+    fill(&items, count, to, bare)
 }

@@ -22,6 +22,9 @@ pub struct Scenario {
     /// When the driver is unloaded: handles from before are void for ever, counters restart.
     #[serde(default)]
     pub unloaded: Vec<(f64, f64)>,
+    /// When no call returns.
+    #[serde(default)]
+    pub hangs: Vec<(f64, f64)>,
     pub gpus: Vec<Gpu>,
 }
 
@@ -76,15 +79,33 @@ pub struct Gpu {
     pub limit_watts: Option<f64>,
     #[serde(default)]
     pub utilization: Option<u32>,
-    /// Whether it is as busy as its processes together, in place of `utilization`.
+    /// Whether the GPU's utilization is what its processes keep busy together, instead.
     #[serde(default)]
-    pub busy_by_processes: bool,
+    pub utilization_of_processes: bool,
     #[serde(default)]
     pub memory_mb: u64,
+    /// The driver's number, `/dev/nvidiaN`; the place in the list where not set.
+    #[serde(default)]
+    pub minor: Option<u32>,
     #[serde(default)]
     pub mig: Vec<Instance>,
+    /// Whether the GPU is divided; where not set it is if it ever has instances. `false` on a GPU without any
+    /// says that it could be.
+    #[serde(default)]
+    pub mig_mode: Option<bool>,
+    /// Slices of the whole GPU, which is also the most instances that it can have.
+    #[serde(default = "seven")]
+    pub mig_slices: u32,
+    /// Whether a divided GPU lists the processes of its instances, as it does for the privileged.
+    #[serde(default = "yes")]
+    pub mig_lists_all: bool,
     #[serde(default)]
     pub processes: Vec<Process>,
+    #[serde(default)]
+    pub records: Records,
+    /// Whether the utilization of processes is told at all.
+    #[serde(default = "yes")]
+    pub process_utilization: bool,
     #[serde(default)]
     pub failures: Vec<Failure>,
     /// When the GPU is off the bus.
@@ -100,31 +121,59 @@ pub struct Instance {
     pub gpu_instance: u32,
     pub compute_instance: u32,
     pub slices: u32,
+    /// Of its GPU instance's; all of them where not set.
+    #[serde(default)]
+    pub compute_slices: Option<u32>,
     pub memory_mb: u64,
+    #[serde(default)]
+    pub from: f64,
+    #[serde(default = "never")]
+    pub until: f64,
 }
 
-/// A process on the GPU.
+/// How the utilization of processes is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Records {
+    /// One record for each process that did anything since it was last asked: the mean of that time, with the
+    /// time of the last sample that it was seen in, its own for each (NVIDIA/go-nvml#51, Syllo/nvtop#110).
+    #[default]
+    Mean,
+    /// One for each process and sample.
+    Each,
+}
+
+/// A process on the GPU, or a part of its life: it may be in the list more than once.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
     pub pid: u32,
+    /// Percent; above 100 as it is, for what drivers tell of zombies.
     pub sm: u32,
+    #[serde(default)]
     pub memory_mb: u64,
     #[serde(default)]
     pub gpu_instance: Option<u32>,
-    /// When it began, ...
+    #[serde(default)]
+    pub compute_instance: Option<u32>,
+    #[serde(default)]
+    pub kind: Kind,
     #[serde(default)]
     pub from: f64,
-    /// ... and when it ended; unset: it runs for ever.
-    #[serde(default)]
-    pub until: Option<f64>,
+    #[serde(default = "never")]
+    pub until: f64,
 }
 
-impl Process {
-    /// Whether it runs at a time.
-    pub fn runs(&self, t: f64) -> bool {
-        self.from <= t && self.until.is_none_or(|until| t < until)
-    }
+/// In which of the lists a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    #[default]
+    Compute,
+    Graphics,
+    Mps,
+    /// In none: some are known by their utilization only.
+    Unlisted,
 }
 
 /// A part of a waveform; the last one never ends.
@@ -161,7 +210,97 @@ fn yes() -> bool {
     true
 }
 
+fn never() -> f64 {
+    f64::INFINITY
+}
+
+fn seven() -> u32 {
+    7
+}
+
+/// Samples of the utilization of processes, in a second.
+pub const RATE: f64 = 5.0;
+/// Samples that the driver keeps.
+const KEPT: u64 = 100;
+/// The driver's clock at time 0 of the scenario, in samples: not 0, which asks for all there is.
+const EPOCH: u64 = 8_000_000_000;
+/// µs between two samples.
+const STEP: u64 = 1_000_000 / RATE as u64;
+
+impl Process {
+    pub fn is_at(&self, t: f64) -> bool {
+        (self.from..self.until).contains(&t)
+    }
+}
+
 impl Gpu {
+    /// Whether it is divided, as far as it can be.
+    pub fn is_divided(&self) -> Option<bool> {
+        let known = self.name.contains("A100") || self.name.contains("H100");
+        let is_on = self.mig_mode.unwrap_or(!self.mig.is_empty());
+        (known || self.mig_mode.is_some() || is_on).then_some(is_on)
+    }
+
+    /// The instances that there are at a time, with their numbers in the scenario.
+    pub fn instances(&self, t: f64) -> impl Iterator<Item = (usize, &Instance)> {
+        let all = self.mig.iter().enumerate();
+        all.filter(move |(_, instance)| (instance.from..instance.until).contains(&t))
+    }
+
+    /// How busy all of it is, in percent, where it tells.
+    pub fn busy(&self, t: f64) -> Option<u32> {
+        if !self.utilization_of_processes {
+            return self.utilization;
+        }
+        let here = self.processes.iter().filter(|process| process.is_at(t));
+        let all = here.map(|process| process.sm).filter(|sm| *sm <= 100);
+        Some(all.sum::<u32>().min(100))
+    }
+
+    /// Records of utilization since a time of the driver's: process, percent, time in µs.
+    pub fn utilizations(&self, now: f64, last_seen: u64) -> Vec<(u32, u32, u64)> {
+        let newest = EPOCH + (now * RATE).floor() as u64;
+        let first = (last_seen / STEP + 1)
+            .max(newest.saturating_sub(KEPT - 1))
+            .max(EPOCH);
+        let mut records = Vec::new();
+        for sample in first..=newest {
+            let t = (sample - EPOCH) as f64 / RATE;
+            let busy = self
+                .processes
+                .iter()
+                .filter(|process| process.is_at(t) && process.sm > 0);
+            records.extend(busy.map(|process| (process.pid, process.sm, sample * STEP)));
+        }
+        if self.records == Records::Each {
+            return records;
+        }
+        let samples = u32::try_from((newest + 1).saturating_sub(first))
+            .unwrap_or(1)
+            .max(1);
+        let mut means: Vec<(u32, u32, u64)> = Vec::new();
+        for (pid, sm, at) in records {
+            match means.iter_mut().find(|mean| mean.0 == pid) {
+                Some(mean) => {
+                    mean.1 = mean.1.saturating_add(sm);
+                    mean.2 = at;
+                }
+                None => means.push((pid, sm, at)),
+            }
+        }
+        for mean in &mut means {
+            // What is no share is told as it is.
+            let garbage = self
+                .processes
+                .iter()
+                .find(|process| process.pid == mean.0 && process.sm > 100);
+            mean.1 = garbage.map_or(mean.1.saturating_add(samples / 2) / samples, |process| {
+                process.sm
+            });
+        }
+        means
+    }
+
     /// Watts at a time.
     pub fn watts(&self, t: f64) -> f64 {
         let (segment, at) = self.segment(t);
@@ -187,15 +326,6 @@ impl Gpu {
             begin += segment.seconds;
         }
         sum
-    }
-
-    /// How busy it is, in percent, where it tells.
-    pub fn utilization(&self, t: f64) -> Option<u32> {
-        if !self.busy_by_processes {
-            return self.utilization;
-        }
-        let running = self.processes.iter().filter(|process| process.runs(t));
-        Some(running.map(|process| process.sm).sum::<u32>().min(100))
     }
 
     fn segment(&self, t: f64) -> (&Segment, f64) {

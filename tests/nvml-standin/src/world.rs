@@ -5,8 +5,8 @@ use crate::scenario::{Failure, Gpu, Instance, Scenario};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// The scenario's name in the environment. Without it, it stands beside the library: `X.so`, `X.so.json`.
 pub const VARIABLE: &str = "GRAMWATT_NVML_SCENARIO";
@@ -39,12 +39,29 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Gives the world at its present time to a call.
-pub fn with(call: impl FnOnce(&World, f64) -> Result<(), Return>) -> Return {
-    let guard = match WORLD.lock() {
+fn lock() -> MutexGuard<'static, Option<World>> {
+    match WORLD.lock() {
         Ok(guard) => guard,
         Err(broken) => broken.into_inner(),
+    }
+}
+
+/// Waits while the library hangs.
+fn patience() {
+    let hangs = |world: &World| {
+        let now = world.now();
+        let mut hangs = world.scenario.hangs.iter();
+        hangs.any(|(from, until)| within(now, *from, *until))
     };
+    while lock().as_ref().is_some_and(hangs) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Gives the world at its present time to a call.
+pub fn with(call: impl FnOnce(&World, f64) -> Result<(), Return>) -> Return {
+    patience();
+    let guard = lock();
     let Some(world) = guard.as_ref().filter(|world| world.users > 0) else {
         return abi::UNINITIALIZED;
     };
@@ -56,12 +73,13 @@ pub fn with(call: impl FnOnce(&World, f64) -> Result<(), Return>) -> Return {
 }
 
 pub fn init() -> Return {
-    let Ok(mut guard) = WORLD.lock() else {
-        return abi::UNKNOWN;
-    };
+    let mut guard = lock();
     if guard.is_none() {
         *guard = load();
     }
+    drop(guard);
+    patience();
+    let mut guard = lock();
     let Some(world) = guard.as_mut() else {
         return abi::UNKNOWN;
     };
@@ -86,9 +104,7 @@ pub fn init() -> Return {
 }
 
 pub fn shutdown() -> Return {
-    let Ok(mut guard) = WORLD.lock() else {
-        return abi::UNKNOWN;
-    };
+    let mut guard = lock();
     match guard.as_mut().filter(|world| world.users > 0) {
         Some(world) => {
             world.users -= 1;
@@ -233,7 +249,9 @@ impl World {
         match instance {
             None => Ok(Target::Gpu(index, gpu)),
             Some(instance) => {
-                let instance = gpu.mig.get(instance).ok_or(abi::INVALID_ARGUMENT)?;
+                let mut there = gpu.instances(now);
+                let found = there.find(|(number, _)| *number == instance);
+                let (_, instance) = found.ok_or(abi::INVALID_ARGUMENT)?;
                 Ok(Target::Instance(index, gpu, instance))
             }
         }

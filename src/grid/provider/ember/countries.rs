@@ -43,9 +43,6 @@ mod tests {
         }
         assert_eq!(three_letters("de"), Some("DEU"));
         assert_eq!(three_letters("GB"), Some("GBR"));
-        assert!(
-            CODES.split(' ').all(|pair| pair.len() == 6),
-            "no stray spaces"
-        );
+        assert!(CODES.split(' ').all(|pair| pair.len() == 6), "no stray spaces");
     }
 }

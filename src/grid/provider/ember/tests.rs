@@ -46,11 +46,7 @@ fn a_country_by_its_three_letters() {
     }
     let slip = serde_yaml::from_str("{token_file: /t, entities: {DK-DK1: Denmark}}").unwrap();
     assert!(open(&slip).err().unwrap().contains("DNK"));
-    for slip in [
-        "{}",
-        "{token_file: /t, resolution: hourly}",
-        "{token_file: /t, entity: DNK}",
-    ] {
+    for slip in ["{}", "{token_file: /t, resolution: hourly}", "{token_file: /t, entity: DNK}"] {
         assert!(serde_yaml::from_str::<Config>(slip).is_err(), "{slip}");
     }
 }
@@ -62,14 +58,8 @@ fn means_of_years_that_are_over() {
     assert_eq!(
         read(BY_YEAR, YEARLY).unwrap(),
         [
-            (
-                "2024-01-01T00:00:00Z 2025-01-01T00:00:00Z".to_owned(),
-                344.14
-            ),
-            (
-                "2023-01-01T00:00:00Z 2024-01-01T00:00:00Z".to_owned(),
-                371.5
-            ),
+            ("2024-01-01T00:00:00Z 2025-01-01T00:00:00Z".to_owned(), 344.14),
+            ("2023-01-01T00:00:00Z 2024-01-01T00:00:00Z".to_owned(), 371.5),
         ]
     );
 }
@@ -79,14 +69,8 @@ fn means_of_months() {
     assert_eq!(
         read(BY_MONTH, MONTHLY).unwrap(),
         [
-            (
-                "2025-12-01T00:00:00Z 2026-01-01T00:00:00Z".to_owned(),
-                400.5
-            ),
-            (
-                "2025-11-01T00:00:00Z 2025-12-01T00:00:00Z".to_owned(),
-                390.25
-            ),
+            ("2025-12-01T00:00:00Z 2026-01-01T00:00:00Z".to_owned(), 400.5),
+            ("2025-11-01T00:00:00Z 2025-12-01T00:00:00Z".to_owned(), 390.25),
         ]
     );
 }
@@ -95,16 +79,7 @@ fn means_of_months() {
 fn a_month_is_no_year_and_an_odd_date_neither() {
     assert!(matches!(read(BY_YEAR, MONTHLY), Err(Garbage::Form(_))));
     assert!(matches!(read(BY_MONTH, YEARLY), Err(Garbage::Form(_))));
-    for date in [
-        "2024-xx",
-        "",
-        "-2024",
-        "2024-13",
-        "2024-05-17",
-        "+2024",
-        "99999",
-        "2024-05-01-01",
-    ] {
+    for date in ["2024-xx", "", "-2024", "2024-13", "2024-05-17", "+2024", "99999", "2024-05-01-01"] {
         assert_eq!(provider(BY_MONTH).span(date), None, "{date}");
         assert_eq!(provider(BY_YEAR).span(date), None, "{date}");
     }
@@ -128,8 +103,5 @@ fn errors_show_nothing_of_what_may_repeat_the_key() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert_ne!(error, Garbage::Empty, "{body}");
     }
-    assert_eq!(
-        read(BY_YEAR, r#"{"stats":{},"data":[]}"#),
-        Err(Garbage::Empty)
-    );
+    assert_eq!(read(BY_YEAR, r#"{"stats":{},"data":[]}"#), Err(Garbage::Empty));
 }

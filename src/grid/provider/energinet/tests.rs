@@ -14,13 +14,7 @@ fn read(what: What, body: &str) -> Result<Vec<(String, f64, Nature)>, Garbage> {
     let text = |at: Timestamp| at.strftime("%H:%M").to_string();
     let points = answer.points.iter();
     Ok(points
-        .map(|p| {
-            (
-                format!("{}-{}", text(p.from), text(p.until)),
-                p.intensity.0,
-                p.nature,
-            )
-        })
+        .map(|p| (format!("{}-{}", text(p.from), text(p.until)), p.intensity.0, p.nature))
         .collect())
 }
 
@@ -35,15 +29,9 @@ fn each_half_of_denmark_in_utc() {
     assert_eq!(
         urls,
         [
-            format!(
-                "{base}/CO2Emis?start=2025-07-01T07:00&{filter}&sort=Minutes5UTC%20desc&limit=48"
-            ),
-            format!(
-                "{base}/CO2EmisProg?start=2025-07-01T10:00&{filter}&sort=Minutes5UTC%20asc&limit=600"
-            ),
-            format!(
-                "{base}/CO2Emis?start=2025-06-23T10:00&{filter}&sort=Minutes5UTC%20desc&limit=2400"
-            ),
+            format!("{base}/CO2Emis?start=2025-07-01T07:00&{filter}&sort=Minutes5UTC%20desc&limit=48"),
+            format!("{base}/CO2EmisProg?start=2025-07-01T10:00&{filter}&sort=Minutes5UTC%20asc&limit=600"),
+            format!("{base}/CO2Emis?start=2025-06-23T10:00&{filter}&sort=Minutes5UTC%20desc&limit=2400"),
         ]
     );
     for zone in ["DK", "DK-BHM", "DE"] {
@@ -73,23 +61,11 @@ fn stamps_are_of_utc_in_the_night_that_has_an_hour_twice() {
 
 #[test]
 fn a_forecast_is_not_taken_for_what_was_nor_east_for_west() {
-    for (what, body) in [
-        (What::Latest, AHEAD),
-        (What::History, AHEAD),
-        (What::Forecast, WAS),
-    ] {
-        assert!(
-            matches!(read(what, body), Err(Garbage::Form(_))),
-            "{what:?}"
-        );
+    for (what, body) in [(What::Latest, AHEAD), (What::History, AHEAD), (What::Forecast, WAS)] {
+        assert!(matches!(read(what, body), Err(Garbage::Form(_))), "{what:?}");
     }
     let both = WAS.replacen("\"DK1\"", "\"DK2\"", 1);
-    assert!(
-        read(What::Latest, &both)
-            .unwrap_err()
-            .to_string()
-            .contains("DK2")
-    );
+    assert!(read(What::Latest, &both).unwrap_err().to_string().contains("DK2"));
 }
 
 #[test]

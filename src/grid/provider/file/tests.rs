@@ -123,11 +123,8 @@ fn what_is_written_otherwise_is_told_with_its_line() {
 fn what_begins_within_the_minute_is_known_to_begin() {
     let now: Timestamp = "2026-01-05T12:59:01Z".parse().unwrap();
     let provider = open(&config("unit: g/kWh")).unwrap();
-    let body =
-        "from,intensity\n2026-01-05T12:00Z,300\n2026-01-05T13:00Z,100\n2026-01-05T14:00Z,50\n";
-    let answer = provider
-        .read(What::Latest, "DE", body.as_bytes(), now)
-        .unwrap();
+    let body = "from,intensity\n2026-01-05T12:00Z,300\n2026-01-05T13:00Z,100\n2026-01-05T14:00Z,50\n";
+    let answer = provider.read(What::Latest, "DE", body.as_bytes(), now).unwrap();
     let chain = vec![Source {
         provider: provider.name().to_owned(),
         signal: provider.signal(),
@@ -139,13 +136,7 @@ fn what_begins_within_the_minute_is_known_to_begin() {
     zone.hear(0, &answer, now);
     let hour: Timestamp = "2026-01-05T13:00:00Z".parse().unwrap();
     let before = zone.choose(Signal::Average, now).unwrap();
-    assert_eq!(
-        (before.intensity(), before.until),
-        (GramsPerKwh(300.0), hour)
-    );
+    assert_eq!((before.intensity(), before.until), (GramsPerKwh(300.0), hour));
     let choice = zone.choose(Signal::Average, hour).unwrap();
-    assert_eq!(
-        (choice.intensity(), choice.tier),
-        (GramsPerKwh(100.0), Tier::Live)
-    );
+    assert_eq!((choice.intensity(), choice.tier), (GramsPerKwh(100.0), Tier::Live));
 }

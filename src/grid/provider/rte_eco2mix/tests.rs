@@ -22,8 +22,7 @@ fn read(body: &str) -> Result<Vec<(String, f64)>, Garbage> {
 fn france_and_nothing_else() {
     let now = "2026-05-14T16:10:00Z".parse().unwrap();
     let all = provider().requests("fr", now).unwrap();
-    let base =
-        "https://odre.opendatasoft.com/api/explore/v2.1/catalog/datasets/eco2mix-national-tr";
+    let base = "https://odre.opendatasoft.com/api/explore/v2.1/catalog/datasets/eco2mix-national-tr";
     let select = "select=date_heure%2Cnature%2Cperimetre%2Ctaux_co2";
     assert_eq!(
         all[0].url,
@@ -40,12 +39,7 @@ fn france_and_nothing_else() {
         )
     );
     for zone in ["DE", "FR-COR", "GP"] {
-        assert!(
-            provider()
-                .requests(zone, now)
-                .unwrap_err()
-                .contains("knows FR")
-        );
+        assert!(provider().requests(zone, now).unwrap_err().contains("knows FR"));
     }
 }
 
@@ -60,12 +54,7 @@ fn rows_that_are_not_filled_in_are_skipped() {
             ("14 15:45-14 16:00".to_owned(), 35.0),
         ]
     );
-    assert_eq!(
-        read(&RECORDS.replace("\"taux_co2\": 35", "\"taux_co2\": 0"))
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(read(&RECORDS.replace("\"taux_co2\": 35", "\"taux_co2\": 0")).unwrap().len(), 1);
     // An incomplete row is no zero, and one without a time none at all.
     let none = RECORDS.replace("\"taux_co2\": 35", "\"taux\": 35");
     assert_eq!(read(&none).unwrap().len(), 1);
@@ -96,10 +85,7 @@ fn errors_and_broken_answers() {
     let error = r#"{"error_code":"ODSQLError","message":"ODSQL query is malformed"}"#;
     let refused = Garbage::Refused("ODSQL query is malformed".to_owned());
     assert_eq!(read(error), Err(refused));
-    assert_eq!(
-        read(r#"{"total_count":0,"results":[]}"#),
-        Err(Garbage::Empty)
-    );
+    assert_eq!(read(r#"{"total_count":0,"results":[]}"#), Err(Garbage::Empty));
     assert_eq!(read("[]"), Err(Garbage::Empty));
     for body in [
         "{}",

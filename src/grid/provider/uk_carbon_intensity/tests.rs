@@ -29,20 +29,12 @@ fn read(config: &str, body: &str) -> Result<Vec<(String, f64, Nature)>, Garbage>
     let text = |at: Timestamp| at.strftime("%H:%M").to_string();
     let points = answer.points.iter();
     Ok(points
-        .map(|p| {
-            (
-                format!("{}-{}", text(p.from), text(p.until)),
-                p.intensity.0,
-                p.nature,
-            )
-        })
+        .map(|p| (format!("{}-{}", text(p.from), text(p.until)), p.intensity.0, p.nature))
         .collect())
 }
 
 fn asked(config: &str, now: &str) -> Vec<String> {
-    let all = provider(config)
-        .requests("gb", now.parse().unwrap())
-        .unwrap();
+    let all = provider(config).requests("gb", now.parse().unwrap()).unwrap();
     let base = "https://api.carbonintensity.org.uk/";
     all.iter()
         .map(|request| request.url.strip_prefix(base).unwrap().to_owned())
@@ -68,10 +60,7 @@ fn the_whole_or_a_region() {
             "regional/intensity/2026-01-05T12:30Z/pt24h/regionid/13"
         ]
     );
-    assert_eq!(
-        asked("{postcode: rg10}", "2026-01-05T12:30:00Z")[0],
-        "regional/postcode/RG10"
-    );
+    assert_eq!(asked("{postcode: rg10}", "2026-01-05T12:30:00Z")[0], "regional/postcode/RG10");
     for zone in ["GB-NIR", "IE", "UK"] {
         let error = provider("{}").requests(zone, now()).unwrap_err();
         assert!(error.contains("GB (Great Britain"), "{error}");
@@ -88,9 +77,7 @@ fn impossible_regions_are_refused_at_once() {
         ("{postcode: '10'}", "RG10"),
         ("{regions: 3}", "unknown field"),
     ] {
-        let error = serde_yaml::from_str::<Config>(slip)
-            .unwrap_err()
-            .to_string();
+        let error = serde_yaml::from_str::<Config>(slip).unwrap_err().to_string();
         assert!(error.contains(told), "{slip}: {error}");
     }
     let both = serde_yaml::from_str("{region: 3, postcode: RG10}").unwrap();
@@ -114,10 +101,7 @@ fn an_actual_value_where_there_is_one() {
         ]
     );
     // Nobody has measured what has not begun.
-    let early = NOW.replace("T12:00Z", "T12:30Z").replace(
-        "\"2018-01-20T12:30Z\",\n      \"int",
-        "\"2018-01-20T13:00Z\",\n      \"int",
-    );
+    let early = NOW.replace("T12:00Z", "T12:30Z").replace("\"2018-01-20T12:30Z\",\n      \"int", "\"2018-01-20T13:00Z\",\n      \"int");
     assert_eq!(
         read("{}", &early).unwrap(),
         [half("12:30-13:00", 266.0, Nature::Forecast)]

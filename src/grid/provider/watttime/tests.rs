@@ -65,34 +65,17 @@ fn the_marginal_signal_is_asked_for_now_ahead_and_back() {
 #[test]
 fn the_average_is_a_provider_of_its_own_and_only_of_what_was() {
     let (moer, aoer) = (provider("co2_moer"), provider("co2_aoer"));
-    assert_eq!(
-        (moer.signal(), aoer.signal()),
-        (Signal::Marginal, Signal::Average)
-    );
+    assert_eq!((moer.signal(), aoer.signal()), (Signal::Marginal, Signal::Average));
     assert_ne!(moer.name(), aoer.name());
     let all = aoer.requests(ZONE, now()).unwrap();
-    assert!(
-        all.iter()
-            .all(|request| request.url.contains("/v3/historical?"))
-    );
-    assert!(
-        all.iter()
-            .all(|request| request.url.contains("signal_type=co2_aoer&"))
-    );
+    assert!(all.iter().all(|request| request.url.contains("/v3/historical?")));
+    assert!(all.iter().all(|request| request.url.contains("signal_type=co2_aoer&")));
     // What is not about the average is not taken for it.
     let told = aoer.read(What::Latest, ZONE, HISTORICAL.as_bytes(), now());
     assert!(told.unwrap_err().to_string().contains("co2_moer"));
-    let body = HISTORICAL
-        .replace("co2_moer", "co2_aoer")
-        .replace("300", "3600");
-    let points = aoer
-        .read(What::Latest, ZONE, body.as_bytes(), now())
-        .unwrap()
-        .points;
-    assert_eq!(
-        points[1].from.duration_until(points[1].until).as_secs(),
-        3600
-    );
+    let body = HISTORICAL.replace("co2_moer", "co2_aoer").replace("300", "3600");
+    let points = aoer.read(What::Latest, ZONE, body.as_bytes(), now()).unwrap().points;
+    assert_eq!(points[1].from.duration_until(points[1].until).as_secs(), 3600);
     assert!(points.iter().all(|point| point.nature != Nature::Forecast));
 }
 
@@ -105,19 +88,9 @@ fn a_region_is_only_guessed_where_it_is_certain() {
     let moer = plain("co2_moer");
     assert_eq!(moer.region("us-nw-bpat"), Ok("BPA"));
     assert_eq!(moer.region("DE"), Ok("DE"));
-    for zone in [
-        ZONE,
-        "US-TEX-ERCO",
-        "US-MIDA-PJM",
-        "US-CA",
-        "DK-DK1",
-        "IN-WE",
-    ] {
+    for zone in [ZONE, "US-TEX-ERCO", "US-MIDA-PJM", "US-CA", "DK-DK1", "IN-WE"] {
         let error = moer.requests(zone, now()).unwrap_err();
-        assert!(
-            error.contains(&format!("regions: {{{zone}: REGION}}")),
-            "{error}"
-        );
+        assert!(error.contains(&format!("regions: {{{zone}: REGION}}")), "{error}");
     }
     let aoer = plain("co2_aoer");
     assert_eq!(aoer.region(ZONE), Ok("CAISO"));
@@ -128,11 +101,7 @@ fn a_region_is_only_guessed_where_it_is_certain() {
     }
     let slip = serde_yaml::from_str("{credentials_file: /c, regions: {DE: 'A&signal=b'}}").unwrap();
     assert!(open(&slip).err().unwrap().contains("CAISO_NORTH"));
-    for slip in [
-        "{}",
-        "{credentials_file: /c, signal: percent}",
-        "{credentials_file: /c, region: DE}",
-    ] {
+    for slip in ["{}", "{credentials_file: /c, signal: percent}", "{credentials_file: /c, region: DE}"] {
         assert!(serde_yaml::from_str::<Config>(slip).is_err(), "{slip}");
     }
 }
@@ -161,26 +130,17 @@ fn what_was_with_its_imputed_values() {
     // Out of order, one twice, one null.
     assert_eq!(
         natures,
-        [
-            ("18:20-18:25", Nature::Measured),
-            ("18:30-18:35", Nature::Estimated)
-        ]
+        [("18:20-18:25", Nature::Measured), ("18:30-18:35", Nature::Estimated)]
     );
 }
 
 #[test]
 fn a_percentile_is_never_grams() {
     for what in [What::Latest, What::Forecast, What::History] {
-        assert_eq!(
-            read(what, INDEX),
-            Err(Garbage::Unit("percentile".to_owned()))
-        );
+        assert_eq!(read(what, INDEX), Err(Garbage::Unit("percentile".to_owned())));
     }
     let dollars = FORECAST.replace("lbs_co2_per_mwh", "usd_per_mwh");
-    assert_eq!(
-        read(What::Latest, &dollars),
-        Err(Garbage::Unit("usd_per_mwh".to_owned()))
-    );
+    assert_eq!(read(What::Latest, &dollars), Err(Garbage::Unit("usd_per_mwh".to_owned())));
     // Without a unit it is nothing either.
     let none = FORECAST.replace("\"units\"", "\"unit\"");
     assert!(matches!(read(What::Latest, &none), Err(Garbage::Form(_))));
@@ -202,21 +162,12 @@ fn errors_and_what_is_about_something_else() {
     ] {
         assert!(FORECAST.contains(this), "{this}");
         let told = read(What::Latest, &FORECAST.replace(this, that));
-        assert!(
-            matches!(told, Err(Garbage::Form(_))),
-            "{this} -> {that}: {told:?}"
-        );
+        assert!(matches!(told, Err(Garbage::Form(_))), "{this} -> {that}: {told:?}");
     }
-    let empty = FORECAST.replace(
-        &FORECAST[FORECAST.find('[').unwrap()..=FORECAST.find(']').unwrap()],
-        "[]",
-    );
+    let empty = FORECAST.replace(&FORECAST[FORECAST.find('[').unwrap()..=FORECAST.find(']').unwrap()], "[]");
     assert_eq!(read(What::Latest, &empty), Err(Garbage::Empty));
     for body in ["{}", "[]", "<html>", &FORECAST[..FORECAST.len() / 2]] {
-        assert!(
-            matches!(read(What::Latest, body), Err(Garbage::Form(_))),
-            "{body}"
-        );
+        assert!(matches!(read(What::Latest, body), Err(Garbage::Form(_))), "{body}");
     }
     assert_eq!(read(What::Latest, ""), Err(Garbage::Empty));
 }

@@ -25,15 +25,9 @@ fn a_header_names_the_columns() {
     assert_eq!(told(&readings)[0], "hl-0 draws 250.0 W");
     let about = &first.source.about;
     assert_eq!((&*about.model, &*about.uuid), ("HL-225, OAM", "01-a"));
-    assert_eq!(
-        (first.utilization, first.power_limit),
-        (Some(0.87), Some(Watts(600.0)))
-    );
+    assert_eq!((first.utilization, first.power_limit), (Some(0.87), Some(Watts(600.0))));
     assert_eq!((second.utilization, second.power_limit), (Some(0.5), None));
-    assert_eq!(
-        (&*second.source.about.model, &*second.source.about.uuid),
-        ("", "")
-    );
+    assert_eq!((&*second.source.about.model, &*second.source.about.uuid), ("", ""));
     assert_eq!((third.utilization, third.power_limit), (None, None));
     // A header's unit goes before the configured one.
     let counted = read("device,kind,joules\na,gpu,5\n");
@@ -69,11 +63,7 @@ fn a_bad_line_is_named_and_costs_itself() {
         ("\0\0,gpu,1", "a device's id"),
     ] {
         let readings = read(format!("a,gpu,1\n\n# next\n{bad}\nz,gpu,2\n"));
-        assert_eq!(
-            told(&readings),
-            ["a draws 1.0 W", "z draws 2.0 W"],
-            "{bad:?}"
-        );
+        assert_eq!(told(&readings), ["a draws 1.0 W", "z draws 2.0 W"], "{bad:?}");
         let [fault] = &readings.bad[..] else {
             panic!("{bad:?}: {:?}", readings.bad);
         };
@@ -85,11 +75,7 @@ fn a_bad_line_is_named_and_costs_itself() {
     for bad in [format!("{long},gpu,1"), "x".repeat(60_000)] {
         let readings = read(&bad);
         assert!(readings.good.is_empty());
-        assert!(
-            readings.bad[0].to_string().len() < 400,
-            "{}",
-            readings.bad[0]
-        );
+        assert!(readings.bad[0].to_string().len() < 400, "{}", readings.bad[0]);
     }
     let mut bytes = b"a,gpu,1\n\xff\xfe,gpu,1\nb,gpu,2".to_vec();
     assert_eq!(told(&read(&bytes)), ["a draws 1.0 W", "b draws 2.0 W"]);
@@ -118,38 +104,17 @@ fn a_bad_cell_that_need_not_be_there_costs_that_cell() {
         let readings = read(&text);
         assert_eq!(told(&readings), ["a draws 1.0 W"], "{cells}");
         assert_eq!(readings.bad.len(), 1, "{cells}: {:?}", readings.bad);
-        assert!(
-            readings.bad[0].mend.contains(mend),
-            "{cells}: {}",
-            readings.bad[0].mend
-        );
+        assert!(readings.bad[0].mend.contains(mend), "{cells}: {}", readings.bad[0].mend);
         let first = &readings.good[0];
-        assert_eq!(
-            first.utilization.is_none(),
-            mend == "utilization",
-            "{cells}"
-        );
-        assert_eq!(
-            first.power_limit.is_none(),
-            mend == "power_limit",
-            "{cells}"
-        );
-        assert_eq!(
-            first.source.about.model.is_empty(),
-            mend.starts_with("model"),
-            "{cells}"
-        );
+        assert_eq!(first.utilization.is_none(), mend == "utilization", "{cells}");
+        assert_eq!(first.power_limit.is_none(), mend == "power_limit", "{cells}");
+        assert_eq!(first.source.about.model.is_empty(), mend.starts_with("model"), "{cells}");
     }
 }
 
 #[test]
 fn a_header_that_lacks_or_doubts_something() {
-    for header in [
-        "device,watts",
-        "kind,watts",
-        "device,kind",
-        "device,kind,watts,joules",
-    ] {
+    for header in ["device,watts", "kind,watts", "device,kind", "device,kind,watts,joules"] {
         let readings = read(format!("{header}\na,gpu,1\nb,gpu,2\n"));
         assert!(readings.good.is_empty(), "{header}");
         assert_eq!(readings.bad.len(), 1, "{header}: {:?}", readings.bad);
@@ -159,10 +124,7 @@ fn a_header_that_lacks_or_doubts_something() {
         let readings = read(format!("{header}\na,gpu,1,2\n"));
         assert_eq!(told(&readings), ["a draws 1.0 W"], "{header}");
         assert_eq!(readings.bad.len(), 1, "{header}");
-        assert!(
-            readings.bad[0].mend.contains("a header may name"),
-            "{header}"
-        );
+        assert!(readings.bad[0].mend.contains("a header may name"), "{header}");
     }
 }
 
@@ -172,14 +134,8 @@ fn a_device_that_is_told_of_twice_is_not_booked() {
     assert_eq!(told(&readings), ["b draws 2.0 W"]);
     let faults: Vec<String> = readings.bad.iter().map(ToString::to_string).collect();
     assert_eq!(faults.len(), 2);
-    assert!(
-        faults[0].starts_with("/bin/tool line 3: device a is in line 1 already"),
-        "{faults:?}"
-    );
-    assert!(
-        faults[1].starts_with("/bin/tool line 5: device c"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("/bin/tool line 3: device a is in line 1 already"), "{faults:?}");
+    assert!(faults[1].starts_with("/bin/tool line 5: device c"), "{faults:?}");
 }
 
 #[test]
@@ -190,9 +146,6 @@ fn lines_are_bounded_and_nothing_is_nothing() {
     assert!(readings.bad[0].place.ends_with("line 1001"));
     for nothing in ["", "\n\n", "# none\n", "device,kind,watts\n"] {
         let readings = read(nothing);
-        assert!(
-            readings.good.is_empty() && readings.bad.is_empty(),
-            "{nothing:?}"
-        );
+        assert!(readings.good.is_empty() && readings.bad.is_empty(), "{nothing:?}");
     }
 }
