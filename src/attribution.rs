@@ -320,6 +320,3 @@ impl Attribution {
         self.flows.insert(Arc::clone(device), flow);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,9 +7,10 @@ use crate::grid::provider::Provider;
 use crate::grid::store;
 use crate::grid::zone::Told;
 use crate::sensor::{Finding, Presence, Sensor};
-use crate::setup::{Setup, Watch};
+use crate::setup::{self, Setup, Watch};
 use crate::snapshot::Grid;
 use crate::state::Store;
+use crate::workload;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
             }
         }
     }
+    healthy &= workloads(&mut text, config);
     let (books, kept) = books(config);
     healthy &= kept;
     let _ = writeln!(text, "{books}");
@@ -65,6 +67,22 @@ pub fn examine(config: &Config, mut setup: Setup) -> Diagnosis {
         let _ = writeln!(text, "note     {note}");
     }
     Diagnosis { text, healthy }
+}
+
+/// Who can tell who uses the machine; says whether all that is there can be read.
+fn workloads(text: &mut String, config: &Config) -> bool {
+    let Some(plan) = setup::observation(config) else {
+        let _ = writeln!(text, "workloads off");
+        return true;
+    };
+    let _ = writeln!(text, "workloads who uses the devices");
+    let findings = workload::examine::examine(&plan);
+    for finding in &findings {
+        line(text, finding);
+    }
+    findings
+        .iter()
+        .all(|finding| finding.state != Presence::Unreadable)
 }
 
 /// Who is asked about which zone, and why about that one; says whether they can be.

@@ -112,8 +112,13 @@ impl Setup {
 
 /// How it is looked who uses the machine, where anybody can be found. A synthetic node has no workloads.
 fn workloads(config: &Config, look: Look) -> Option<workload::watch::Plan> {
-    let is_meant = config.workloads.is_on() && !config.demo && look == Look::Here;
-    if !is_meant || !workload::watch::is_possible(&config.path.sysfs, &config.workloads) {
+    let is_possible = workload::watch::is_possible(&config.path.sysfs, &config.workloads);
+    observation(config).filter(|_| look == Look::Here && is_possible)
+}
+
+/// How it would be looked who uses the machine, wherever that is wanted.
+pub(crate) fn observation(config: &Config) -> Option<workload::watch::Plan> {
+    if config.demo || !config.workloads.is_on() {
         return None;
     }
     let nvml = &config.sensors.nvml;

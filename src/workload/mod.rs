@@ -8,6 +8,7 @@ pub mod census;
 pub mod cgroup;
 pub mod config;
 pub mod containers;
+pub mod examine;
 pub mod gpu;
 pub mod kubernetes;
 pub mod machine;

@@ -398,6 +398,3 @@ pub fn is_possible(sys: &Path, config: &Workloads) -> bool {
     let mount = sys.join("fs/cgroup");
     cgroup::Tree::open(&mount).is_some() || config.kubernetes.pod_resources.exists()
 }
-
-#[cfg(test)]
-mod tests;
