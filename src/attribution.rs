@@ -7,6 +7,7 @@
 
 mod accounts;
 mod divide;
+mod page;
 mod pending;
 mod report;
 

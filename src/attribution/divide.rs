@@ -1,6 +1,6 @@
 //! One device's energy against the windows of its time: cut where anything changes, shared out piece by piece.
 
-use super::accounts::Amount;
+use super::page::Amount;
 use super::pending::Chunk;
 use super::split::{self, Share, User};
 use super::windows::{Occupied, Window};

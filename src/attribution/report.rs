@@ -1,6 +1,6 @@
 //! The workloads' books as they stand, for a snapshot.
 
-use super::accounts::{Amount, Amounts, Common};
+use super::page::{Amount, Amounts, Common};
 use super::{Attribution, PATIENCE, To};
 use crate::sensor::Kind;
 use crate::snapshot::{SourceHealth, Trouble, Unlisted, Use, Workload, Workloads};
