@@ -8,6 +8,8 @@
 mod engine;
 #[path = "cost/gpus.rs"]
 mod gpus;
+#[path = "cost/pods.rs"]
+mod pods;
 #[path = "cost/process.rs"]
 mod process;
 #[path = "cost/relay.rs"]
@@ -43,13 +45,30 @@ impl Verdict {
     }
 }
 
+/// One thing that is measured.
+type Part = fn(&mut Verdict) -> Result<(), Box<dyn Error>>;
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let tree = tree::build()?;
+    // `cargo bench --bench cost -- pods` measures that alone.
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
     let mut verdict = Verdict { held: true };
-    against_node_exporter(tree.path(), &mut verdict)?;
-    gpus::sampling(&mut verdict)?;
-    engine::flat_memory(&mut verdict)?;
-    relay::a_thousand_nodes(&mut verdict)?;
+    let parts: [(&str, Part); 5] = [
+        ("scrape", |verdict| {
+            against_node_exporter(tree::build()?.path(), verdict)
+        }),
+        ("gpus", gpus::sampling),
+        ("memory", engine::flat_memory),
+        ("relay", relay::a_thousand_nodes),
+        ("pods", pods::attribution),
+    ];
+    for (name, part) in parts {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            part(&mut verdict)?;
+        }
+    }
     let binary =
         std::fs::metadata(env!("CARGO_BIN_EXE_gramwatt"))?.len() as f64 / f64::from(1 << 20);
     verdict.line(

@@ -100,7 +100,7 @@ async fn measure_and_serve(
     let (publish, latest) = watch::channel(Arc::new(Snapshot::default()));
     let samplers = start(&mut setup, &orders)?;
     let books = store.as_ref().map(|_| config.books_directory());
-    let engine = open_books(&setup, store.as_ref(), books.as_deref());
+    let engine = open_books(&mut setup, store.as_ref(), books.as_deref());
     let doors = Doors::default();
     let grid = ask(&mut setup, 0, books.as_deref(), &doors, &orders)?;
     let facility = visit(&mut setup, 0, &doors, &orders)?;
@@ -152,7 +152,7 @@ async fn measure_and_serve(
 }
 
 /// The books of an earlier process of this boot, or new ones.
-fn open_books(setup: &Setup, store: Option<&Store>, books: Option<&Path>) -> Engine {
+fn open_books(setup: &mut Setup, store: Option<&Store>, books: Option<&Path>) -> Engine {
     let mut kept = store.and_then(|store| {
         store.load().unwrap_or_else(|error| {
             error!("{error}: the books begin anew, counters restart at 0");
@@ -164,6 +164,15 @@ fn open_books(setup: &Setup, store: Option<&Store>, books: Option<&Path>) -> Eng
         None => info!("the books begin"),
     }
     let now = clock::now();
+    let last = kept.as_ref().and_then(|state| state.pue);
+    let pue = setup
+        .facility
+        .as_mut()
+        .and_then(|plan| plan.go_on(last, now));
+    if let Some(pue) = pue {
+        setup.settings.factor.pue = pue.ratio;
+        setup.settings.pue = pue;
+    }
     let mut service = setup.watch.as_ref().zip(books).map(|(watch, books)| {
         let Watch { place, providers } = watch;
         service::remembered(place, providers, books)

@@ -101,6 +101,8 @@ pub struct Engine {
     timeline: Timeline,
     /// How long the factor in force stands if nothing new is told; `None`: without end.
     term: Option<Term>,
+    /// The PUE that was told last, and when (time since boot).
+    pue: Option<(f64, Duration)>,
     books: Books,
     attribution: Option<Attribution>,
     /// What was kept of the division before it was taken up.
@@ -127,6 +129,7 @@ impl Engine {
             node: Node::new(settings.meter.clone(), kept.node),
             timeline: kept.timeline,
             term: None,
+            pue: kept.pue,
             books: kept.books,
             attribution: None,
             kept: kept.workloads,
@@ -192,6 +195,9 @@ impl Engine {
             ..self.settings.factor
         };
         self.timeline.change(began(facts.since, now), factor);
+        if facts.pue.origin == "live" {
+            self.pue = Some((facts.pue.ratio, now.boot));
+        }
         self.settings.factor = factor;
         self.settings.pue = facts.pue.clone();
         self.facts = facts;
@@ -324,6 +330,7 @@ impl Engine {
             node: self.node.save(),
             timeline: self.timeline.clone(),
             term: self.term.clone(),
+            pue: self.pue,
             books: self.books.clone(),
             workloads: match &self.attribution {
                 Some(attribution) => Some(attribution.save()),

@@ -184,6 +184,7 @@ fn facility(config: &Config, place: &grid::Place) -> Result<Option<facility::Pla
     let zone = place.grid.as_ref().map(|grid| grid.zone.clone());
     Ok(Some(facility::Plan {
         pue: opened.map(|(provider, every)| (provider, every, max_age)),
+        last: None,
         market,
         sources: facility::Sources {
             pue: live.cloned(),

@@ -30,6 +30,9 @@ pub struct State {
     /// How long the last of them stands; `None`: without end. Files of before this was kept lack it.
     #[serde(default)]
     pub term: Option<Term>,
+    /// The PUE that was told last, and when (time since boot); `None` where nobody tells it.
+    #[serde(default)]
+    pub pue: Option<(f64, std::time::Duration)>,
     /// Grams and the node's sums.
     pub books: Books,
     /// How they were divided among workloads.
@@ -47,6 +50,7 @@ impl State {
             node: node::Saved::default(),
             timeline: Timeline::new(factor),
             term: None,
+            pue: None,
             books: Books::default(),
             workloads: None,
         }

@@ -41,6 +41,11 @@ impl Scrapes {
     pub fn cpu_each(&self) -> f64 {
         self.cpu / self.latencies.len() as f64
     }
+    /// The same of what was not added to anything.
+    pub fn sorted_percentile(mut self, share: f64) -> f64 {
+        self.latencies.sort_by(f64::total_cmp);
+        self.percentile(share)
+    }
     pub fn percentile(&self, share: f64) -> f64 {
         self.latencies[((self.latencies.len() - 1) as f64 * share) as usize]
     }
@@ -135,6 +140,11 @@ impl Peer {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(peer)
+    }
+
+    /// The page as it is now.
+    pub fn page(&self) -> Result<String> {
+        self.scrape_once()
     }
 
     fn scrape_once(&self) -> Result<String> {

@@ -42,6 +42,8 @@ pub struct Facts {
 pub struct Plan {
     /// Who tells the PUE, how often, and how long the last holds.
     pub pue: Option<(Box<dyn Provider>, Duration, Duration)>,
+    /// The PUE that an earlier process of this boot was told last, and when (time since boot).
+    pub last: Option<(f64, Duration)>,
     /// Who tells what the contracts give, hour by hour.
     pub market: Option<Box<dyn Provider>>,
     /// What holds where nobody tells.
@@ -50,6 +52,16 @@ pub struct Plan {
     pub zone: String,
     /// As it was configured.
     pub sources: Sources,
+}
+
+impl Plan {
+    /// Goes on with the PUE that an earlier process was told last, where it is asked for and that holds still.
+    pub fn go_on(&mut self, last: Option<(f64, Duration)>, now: Moment) -> Option<Pue> {
+        let (_, every, max_age) = self.pue.as_ref()?;
+        self.last = last;
+        let told = Told::nothing(*every, *max_age).before(last);
+        told.at(now).map(|(ratio, origin)| Pue { ratio, origin })
+    }
 }
 
 /// The books of the site. Knows no network.
@@ -131,7 +143,7 @@ pub fn start(
         Some((provider, every, max_age)) => {
             let health = Health::new(provider.name());
             askers.push(asker(provider, std::slice::from_ref(&plan.zone))?);
-            Some((Told::nothing(every, max_age), health))
+            Some((Told::nothing(every, max_age).before(plan.last), health))
         }
         None => None,
     };

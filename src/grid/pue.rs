@@ -160,6 +160,17 @@ impl Told {
         }
     }
 
+    /// The same, of which this was told at that time since boot, by an earlier process; what no PUE can be is not
+    /// taken.
+    #[must_use]
+    pub fn before(self, last: Option<(f64, Duration)>) -> Self {
+        let is_ratio = |(ratio, _): &(f64, Duration)| Pue::try_from(*ratio).is_ok();
+        Self {
+            last: last.filter(is_ratio),
+            ..self
+        }
+    }
+
     /// Takes an answer; `None` where nothing is new.
     pub fn hear(&mut self, answer: Option<&Answer>, now: Moment) {
         let before = self.last.map(|(ratio, _)| ratio);
@@ -244,5 +255,24 @@ mod tests {
         // Nothing new is news.
         told.hear(None, later(30));
         assert_eq!(told.at(later(33)), Some((1.5, "live")));
+    }
+
+    #[test]
+    fn what_an_earlier_process_was_told_holds_as_long_as_if_this_one_had_been() {
+        let boot = |secs| Moment {
+            boot: Duration::from_secs(secs),
+            ..clock::now()
+        };
+        let told = |last, secs| {
+            let told = Told::nothing(MINUTE, 60 * MINUTE).before(last);
+            told.at(boot(secs))
+        };
+        let last = Some((1.4, Duration::from_secs(1000)));
+        assert_eq!(told(last, 1100), Some((1.4, "live")));
+        assert_eq!(told(last, 4000), Some((1.4, "cached")));
+        assert_eq!(told(last, 4601), None);
+        for odd in [0.5, f64::NAN, 1e9] {
+            assert_eq!(told(Some((odd, Duration::ZERO)), 1), None, "{odd}");
+        }
     }
 }

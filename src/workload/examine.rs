@@ -12,8 +12,7 @@ use std::path::Path;
 /// Looks once at everything that tells who uses the machine. Not to be asked from within an async runtime.
 #[must_use]
 pub fn examine(plan: &Plan) -> Vec<Finding> {
-    let mut all = vec![processors(plan)];
-    all.extend(groups(plan));
+    let mut all = groups(plan);
     all.extend(engines(plan));
     if let Some(library) = &plan.nvml {
         all.extend(users(
@@ -89,7 +88,10 @@ fn groups(plan: &Plan) -> Vec<Finding> {
         found => found.join(", "),
     };
     let detail = format!("{}: {found}", tree.root().display());
-    let mut all = vec![finding("cgroup", Presence::Found, detail, "")];
+    let mut all = vec![
+        finding("cgroup", Presence::Found, detail, ""),
+        processors(plan),
+    ];
     all.extend(look.faults.iter().map(|fault| amiss("cgroup", fault)));
     if jobs.any() {
         let faults = jobs.look();

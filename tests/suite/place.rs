@@ -525,7 +525,8 @@ fn the_pue_of_the_moment_is_in_the_grams() {
             .filter(|count| *count >= 1.0)?;
         Some(pue(&program))
     });
-    assert_eq!(told, (1.0, "not set".to_owned()));
+    // What was told last goes on, as it would have without the restart.
+    assert_eq!(told, (1.75, "live".to_owned()));
 }
 
 /// Joules and market-based grams so far.
@@ -588,4 +589,24 @@ fn hours_of_a_contract_are_booked_and_the_rest_is_unknown() {
     });
     assert_eq!(market(&program), None);
     assert!(program.log.text().contains("no market-based intensity"));
+}
+
+#[test]
+fn a_pue_that_was_told_holds_over_a_restart_while_nobody_tells_it() {
+    let replica = Replica::new(|_| ("200 OK", "{\"pue\": 1.5}".to_owned()));
+    let (machine, flags) = machine(&[], "");
+    let text = format!(
+        "grid: {{intensity: 100}}\nnode: {{pue: {{type: json, url: \"http://{}/dcim\", pointer: /pue}}}}\n",
+        replica.address
+    );
+    machine.write("gramwatt.yml", &text);
+    let program = Program::start(&flags);
+    crate::program::until("the PUE is told", || {
+        (pue(&program) == (1.5, "live".to_owned())).then_some(())
+    });
+    program.crash();
+    replica.change(|_| ("500 Internal Server Error", String::new()));
+    let program = Program::start(&flags);
+    // From its first page on, and not 1 until somebody answers.
+    assert_eq!(pue(&program).0, 1.5);
 }

@@ -37,7 +37,7 @@ fn a_machine_that_tells_nothing_is_told_what_is_lost() {
     let groups = of(&all, "cgroup");
     assert_eq!(groups[0].state, Presence::Absent);
     assert!(groups[0].detail.contains("the system's") && groups[0].mend.contains("--path.sysfs"));
-    assert_eq!(of(&all, "proc")[0].state, Presence::Unreadable);
+    assert!(of(&all, "proc").is_empty(), "of no use without them");
     assert!(of(&all, "docker").is_empty());
 }
 
