@@ -59,7 +59,10 @@ pub fn build() -> io::Result<TempDir> {
             lines.join("\n")
         ),
     )?;
-    put("proc/meminfo", "MemTotal:       527859912 kB")?;
+    put(
+        "proc/meminfo",
+        "MemTotal:       527859912 kB\nMemAvailable:   400000000 kB",
+    )?;
     Ok(root)
 }
 

@@ -402,3 +402,80 @@ fn what_has_no_name_of_its_own_is_its_parents_once() {
         ]
     );
 }
+
+/// A control group of the kernel's own with a process that works, which both end when this is dropped.
+struct Real {
+    group: PathBuf,
+    child: std::process::Child,
+}
+
+impl Real {
+    /// `None` where this user may make none.
+    fn make(root: &std::path::Path, path: &str) -> Option<Self> {
+        let group = root.join(path);
+        if let Err(error) = fs::create_dir_all(&group) {
+            eprintln!("NOT TRIED: {}: {error}", group.display());
+            return None;
+        }
+        let mut command = std::process::Command::new("sh");
+        let child = command.args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let real = Self { group, child };
+        fs::write(real.group.join("cgroup.procs"), real.child.id().to_string()).unwrap();
+        Some(real)
+    }
+
+    /// Its CPU time by the scheduler's own account.
+    fn used(&self) -> Duration {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap();
+        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // Those above it too, if nothing else is in them.
+        for folder in self.group.ancestors().take(3) {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Where the tests' user may make control groups (root, and not in a container that has them read-only).
+#[test]
+fn the_kernels_own_groups_tell_what_a_real_process_used() {
+    let Some(mut tree) = Tree::open(std::path::Path::new("/sys/fs/cgroup")) else {
+        return eprintln!("NOT TRIED: there are no control groups");
+    };
+    let uid = format!("{:08x}-0000-4000-8000-00000000c0de", std::process::id());
+    let path = format!("kubepods/pod{uid}/{}", id('e'));
+    tree.look(Duration::ZERO);
+    let Some(real) = Real::make(tree.root(), &path) else {
+        return;
+    };
+    let before = real.used();
+    let ours = pod(&uid, &id('e')).unwrap();
+    let start = std::time::Instant::now();
+    let (mut told, mut least) = (Duration::ZERO, Duration::ZERO);
+    while told < Duration::from_millis(300) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{told:?}");
+        std::thread::yield_now();
+        least = real.used();
+        let look = tree.look(start.elapsed() + Duration::from_secs(20));
+        assert!(look.faults.is_empty(), "{:?}", look.faults);
+        let seen = look.seen.iter().filter(|seen| seen.owner == ours);
+        told += seen.map(|seen| seen.cpu).sum::<Duration>();
+    }
+    let most = real.used();
+    // What it did before it was moved is not the group's. The kernel's two accounts differ by a tick or two.
+    let ticks = Duration::from_millis(40);
+    assert!(
+        told <= most + ticks && told + before + ticks >= least,
+        "{told:?} told of {least:?} to {most:?}, {before:?} of it before"
+    );
+    drop(real);
+    let look = tree.look(start.elapsed() + Duration::from_secs(60));
+    let gone = look.seen.iter().find(|seen| seen.owner == ours);
+    assert!(gone.is_none_or(|seen| seen.until.is_some()));
+}
