@@ -3,6 +3,8 @@
 //! What each truly used is known. Sensors, Slurm's control groups and environments, NVML's processes, ledger and
 //! attribution are the real ones; only the clock is the test's.
 
+use crate::program::until;
+use crate::prometheus::{Prometheus, sample};
 use gramwatt::carbon::Factor;
 use gramwatt::clock::Moment;
 use gramwatt::embodied::Making;
@@ -161,7 +163,7 @@ fn moment(t: f64) -> Moment {
 }
 
 fn config() -> Workloads {
-    serde_yaml::from_str("{introduce: 0s, linger: 10s}").unwrap()
+    serde_yaml::from_str("{introduce: 15s, linger: 20s}").unwrap()
 }
 
 fn settings() -> Settings {
@@ -341,9 +343,12 @@ fn gpu_use(workload: &Workload) -> Use {
 /// many seconds.
 type Last = BTreeMap<String, (f64, f64, f64, BTreeMap<&'static str, u32>)>;
 
-fn play() -> (Last, Snapshot) {
+/// Joules as they were scraped: by workload, second and value.
+type Scraped = BTreeMap<String, Vec<(u32, f64)>>;
+
+fn play() -> (Last, Scraped, Snapshot) {
     let mut day = Day::new();
-    let mut last = Last::new();
+    let (mut last, mut scraped) = (Last::new(), Scraped::new());
     let mut page = day.second(0.0);
     for second in 1..=SECONDS {
         let t = f64::from(second);
@@ -353,18 +358,52 @@ fn play() -> (Last, Snapshot) {
             if let Some(used) = workload.uses.iter().find(|used| used.kind == Kind::Gpu) {
                 let reserved = used.reserved.map_or(0.0, |joules| joules.0);
                 let grams = used.grams.unwrap().0;
+                if second % SCRAPE == 0 {
+                    let name = workload.name.to_string();
+                    let samples = scraped.entry(name).or_default();
+                    samples.push((second, used.joules.0));
+                }
                 let figures = last.entry(workload.name.to_string()).or_default();
                 (figures.0, figures.1, figures.2) = (used.joules.0, grams, reserved);
                 *figures.3.entry(workload.gpu_split).or_default() += 1;
             }
         }
     }
-    (last, page)
+    (last, scraped, page)
+}
+
+/// Seconds from scrape to scrape.
+const SCRAPE: u32 = 5;
+
+/// What a real Prometheus makes of the scrapes.
+fn increases(scraped: &Scraped) -> BTreeMap<String, f64> {
+    let start = moment(0.0).wall.as_second();
+    let mut history = String::from("# TYPE joules counter\n");
+    for (name, samples) in scraped {
+        for (second, joules) in samples {
+            let at = start + i64::from(*second);
+            history += &format!("joules_total{{workload=\"{name}\"}} {joules} {at}\n");
+        }
+    }
+    history += "# EOF\n";
+    let server = Prometheus::filled(&history);
+    let increase = |(name, samples): (&String, &Vec<(u32, f64)>)| {
+        let (from, to) = (samples[0].0, samples[samples.len() - 1].0);
+        let query = format!(
+            "increase(joules_total{{workload=\"{name}\"}}[{}s])",
+            to - from
+        );
+        let at = (start + i64::from(to)) * 1000;
+        let result = until("Prometheus answers", || server.query(&query, Some(at)));
+        let (_, value) = sample(&result[0]["value"]);
+        (name.clone(), value)
+    };
+    scraped.iter().map(increase).collect()
 }
 
 #[test]
 fn everybody_is_billed_what_they_used() {
-    let (last, page) = play();
+    let (last, scraped, page) = play();
     let mut table = String::from("| job | true J | booked J | error |\n|---|---|---|---|\n");
     let mut check = |name: &str, truth: f64, within: f64| {
         let (joules, grams, ..) = last[name];
@@ -398,6 +437,18 @@ fn everybody_is_billed_what_they_used() {
     // Whoever nobody looks for is the machine itself: known by looks every five seconds.
     check("system", 30.0 * 250.0, 0.2);
     println!("{table}");
+    // Prometheus says the same, though it scraped no more than every five seconds and short jobs came and went.
+    let increases = increases(&scraped);
+    for (name, (joules, ..)) in last
+        .iter()
+        .filter(|(name, _)| *name != "idle" && *name != "system")
+    {
+        let increase = increases[name];
+        assert!(
+            (increase - joules).abs() <= 1e-6 * joules,
+            "{name}: {increase} J by increase(), {joules} J"
+        );
+    }
     assert_eq!(last["6"].2, last["6"].0, "all of it was held and not used");
     // The looks at their ends find their processes gone already.
     assert!(last["1"].2 < 0.02 * last["1"].0 && last["2"].2 < 0.04 * last["2"].0);

@@ -43,11 +43,28 @@ pub type Samples = BTreeMap<i64, f64>;
 
 impl Prometheus {
     pub fn start(number: usize, target: SocketAddr) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, external_labels: {{replica: {number}}}}}\n\
              scrape_configs: [{{job_name: gramwatt, static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
+        Self::with(tempfile::tempdir().unwrap(), &config)
+    }
+
+    /// A server that scrapes nothing and has what is written here, as OpenMetrics with time stamps.
+    pub fn filled(history: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("history");
+        std::fs::write(&file, history).unwrap();
+        let filled = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([&file, &dir.path().join("data")])
+            .output()
+            .unwrap();
+        assert!(filled.status.success(), "{filled:?}");
+        Self::with(dir, "global: {}\n")
+    }
+
+    fn with(dir: TempDir, config: &str) -> Self {
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new("prometheus");
@@ -57,7 +74,10 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 dir.path().join("data").display()
             ))
-            .arg("--web.listen-address=127.0.0.1:0")
+            .args([
+                "--storage.tsdb.retention.time=10y",
+                "--web.listen-address=127.0.0.1:0",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut server = installed(command);
