@@ -29,6 +29,7 @@ mod redfish;
 mod replica;
 mod replicas;
 mod repo;
+mod rules;
 mod secrets;
 mod shares;
 mod truth;

@@ -1,0 +1,65 @@
+//! The rules that Prometheus loads: promtool reads them, tries every alert, and nothing is left out.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn rules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rules")
+}
+
+/// The YAML files of a folder, by name.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder)
+        .unwrap()
+        .map(|each| each.unwrap().path());
+    let mut files: Vec<PathBuf> = all
+        .filter(|path| path.extension().is_some_and(|ext| ext == "yaml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no rules in {}", folder.display());
+    files
+}
+
+fn promtool(verb: &str, files: &[PathBuf]) {
+    let told = Command::new("promtool")
+        .args([verb, "rules"])
+        .args(files)
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&told.stdout);
+    let err = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.success(), "{out}{err}");
+}
+
+/// What follows `key` on any line of the files.
+fn named(files: &[PathBuf], key: &str) -> BTreeSet<String> {
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+    let lines: Vec<String> = texts
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    lines
+        .iter()
+        .filter_map(|line| line.trim().strip_prefix(key))
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn promtool_reads_the_rules() {
+    promtool("check", &files(&rules()));
+}
+
+#[test]
+fn every_alert_waits_fires_ends_and_is_silent_without_data() {
+    promtool("test", &files(&rules().join("tests")));
+}
+
+#[test]
+fn no_alert_is_without_a_test() {
+    let alerts = named(&files(&rules()), "- alert:");
+    let fired = named(&files(&rules().join("tests")), "- alertname:");
+    assert!(alerts.len() > 20, "{alerts:?}");
+    assert_eq!(alerts, fired);
+}
