@@ -63,3 +63,10 @@ fn no_alert_is_without_a_test() {
     assert!(alerts.len() > 20, "{alerts:?}");
     assert_eq!(alerts, fired);
 }
+
+#[test]
+fn no_alert_is_without_a_section_of_the_runbook() {
+    let alerts = named(&files(&rules()), "- alert:");
+    let book = rules().join("../../docs/runbook.md");
+    assert_eq!(alerts, named(&[book], "## "));
+}
