@@ -1,5 +1,6 @@
 //! The rules that Prometheus loads: promtool reads them, tries every alert, and nothing is left out.
 
+use crate::pages::{mend, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn promtool(verb: &str, files: &[PathBuf]) {
-    let told = Command::new("promtool")
+    let promtool = tool("promtool");
+    let told = Command::new(&promtool)
         .args([verb, "rules"])
         .args(files)
         .output()
-        .unwrap();
+        .unwrap_or_else(|error| mend(&promtool, &error));
     let out = String::from_utf8_lossy(&told.stdout);
     let err = String::from_utf8_lossy(&told.stderr);
     assert!(told.status.success(), "{out}{err}");
@@ -35,15 +37,15 @@ fn promtool(verb: &str, files: &[PathBuf]) {
 
 /// What follows `key` on any line of the files.
 fn named(files: &[PathBuf], key: &str) -> BTreeSet<String> {
-    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
-    let lines: Vec<String> = texts
-        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-        .collect();
-    lines
-        .iter()
-        .filter_map(|line| line.trim().strip_prefix(key))
-        .map(|name| name.trim().to_owned())
-        .collect()
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(file).unwrap();
+        let lines = text.lines();
+        names.extend(
+            lines.filter_map(|line| Some(line.trim().strip_prefix(key)?.trim().to_owned())),
+        );
+    }
+    names
 }
 
 #[test]
