@@ -3,6 +3,7 @@
 use crate::app::AppError;
 use crate::clock;
 use crate::config::Config;
+use crate::data::Reference;
 use crate::grid;
 use crate::grid::almanac::Almanac;
 use crate::grid::conditions::Conditions;
@@ -106,6 +107,7 @@ pub async fn run(
     let (sheets, almanac) = watch::channel(Arc::new(Almanac::default()));
     let mut desk = Desk {
         regions: Vec::new(),
+        reference: Arc::new(Reference::bundled()),
         ends: Vec::new(),
         almanac: Almanac::default(),
         process: process::Watch::default(),
@@ -151,6 +153,7 @@ pub async fn run(
 /// Where what is known becomes pages.
 struct Desk {
     regions: Vec<Region>,
+    reference: Arc<Reference>,
     /// Until when each of them holds.
     ends: Vec<Timestamp>,
     almanac: Almanac,
@@ -193,6 +196,7 @@ impl Desk {
             ready: true,
             host: Arc::clone(&self.host),
             regions: self.regions.as_slice().into(),
+            reference: Some(Arc::clone(&self.reference)),
             providers,
             process: self.process.look(now),
             ..Snapshot::default()

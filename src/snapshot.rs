@@ -1,6 +1,7 @@
 //! The value that a page is made of: all that was true at one moment, and nothing that can change.
 
 use crate::clock::Moment;
+use crate::data::Reference;
 use crate::grid::zone::Outlook;
 use crate::ledger::Method;
 use crate::sensor::{Kind, MeterClass, Scope, Source};
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub outlook: Option<Arc<Outlook>>,
     /// The zones that a relay serves; none on a node.
     pub regions: Arc<[Region]>,
+    /// What a relay tells for comparison; `None` on a node.
+    pub reference: Option<Arc<Reference>>,
     /// Health of each provider of intensity.
     pub providers: Arc<[ProviderHealth]>,
     /// Facility power / IT power in force, and who says so.

@@ -46,6 +46,7 @@ impl Engine {
             marginal: self.conditions.marginal.clone(),
             outlook: self.conditions.outlook.clone(),
             regions: Arc::default(),
+            reference: None,
             providers: {
                 let (grid, site) = (&self.conditions.providers, &self.facts.providers);
                 grid.iter().chain(site.iter()).cloned().collect()

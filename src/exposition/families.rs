@@ -5,6 +5,7 @@ mod device;
 mod grid;
 mod health;
 mod node;
+mod reference;
 mod workload;
 
 use crate::snapshot::Snapshot;
@@ -167,6 +168,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Family> {
         node::FAMILIES,
         workload::FAMILIES,
         grid::FAMILIES,
+        reference::FAMILIES,
         health::FAMILIES,
     ]
     .into_iter()

@@ -32,6 +32,7 @@ fn a_zones_time_passes_while_there_is_ever_news_of_another() {
     let (sheets, almanac) = watch::channel(Arc::new(Almanac::default()));
     let mut desk = Desk {
         regions: Vec::new(),
+        reference: Arc::new(Reference::bundled()),
         ends: Vec::new(),
         almanac: Almanac::default(),
         process: process::Watch::default(),

@@ -312,6 +312,15 @@ fn a_relay_asks_once_for_all_and_its_nodes_outlive_it() {
         "{page}"
     );
     assert!(!page.contains(TOKEN));
+    for reference in [
+        "gramwatt_reference_zone_grams_per_kwh{grid_zone=\"DE\",",
+        "gramwatt_reference_cloud_grams_per_kwh{provider=\"aws\",cloud_region=\"eu-central-1\",",
+        "gramwatt_reference_cloud_pue_ratio{provider=\"gcp\",cloud_region=\"europe-north1\",",
+        "gramwatt_reference_accelerator_rated_power_watts{accelerator=\"NVIDIA H100 SXM\",",
+        "gramwatt_reference_accelerator_embodied_high_co2e_grams{accelerator=\"NVIDIA H100 SXM\",",
+    ] {
+        assert!(page.contains(reference), "{reference}");
+    }
     let people = relay.get("/").body;
     assert!(
         people.contains("Relay of 2 zones") && people.contains("href=\"./v1/intensity?zone=DE\""),

@@ -2,6 +2,7 @@
 
 use crate::golden;
 use crate::machine::Machine;
+use gramwatt::data::Reference;
 use gramwatt::exposition;
 use gramwatt::snapshot::{Process, Snapshot};
 use std::fs;
@@ -22,7 +23,8 @@ for path in sys.argv[1:]:
 print(len(sys.argv) - 1)
 ";
 
-/// Every step of every fixture machine, with what the exporter says of itself.
+/// Every step of every fixture machine, with what the exporter says of itself; and what a relay tells for
+/// comparison.
 fn snapshots() -> Vec<Arc<Snapshot>> {
     let machines = Machine::folders();
     let steps = machines.iter().flat_map(|folder| golden::snapshots(folder));
@@ -32,7 +34,14 @@ fn snapshots() -> Vec<Arc<Snapshot>> {
             ..Snapshot::clone(&snapshot)
         })
     };
-    steps.map(|(_, snapshot)| with_process(snapshot)).collect()
+    let relay = Arc::new(Snapshot {
+        reference: Some(Arc::new(Reference::bundled())),
+        ..Snapshot::default()
+    });
+    steps
+        .map(|(_, snapshot)| with_process(snapshot))
+        .chain([relay])
+        .collect()
 }
 
 /// A program that `make setup` fetches, or that the machine has.
