@@ -69,8 +69,8 @@ def ask(url: str, path: str, **parameters: object) -> dict:
 
 def recorded(url: str, rule: Rule, start: int, end: int) -> Iterator[str]:
     """What the rule records at each of its times, in OpenMetrics; the first is when a whole interval has passed."""
-    # A day's group never runs at the very moment of an hour's, or its range would have 25 of them.
-    early = 420 if rule.interval == history.DAY else 0
+    # Groups run at moments of their own. At full hours a range that both its ends belong to would have an hour too many.
+    early = {history.HOUR: 137, history.DAY: 420}.get(rule.interval, 0)
     for series in ask(url, "query_range", query=rule.query, start=start + rule.interval - early, end=end,
                       step=rule.interval)["result"]:
         labels = {**series["metric"], **rule.labels}

@@ -148,9 +148,9 @@ def tell_node(node: Node, start: int, end: int, truth: Truth) -> Page:
         watts, by_job, utilization = use(node, jobs, step, at)
         tell_devices(node, now, watts, utilization, truth)
         tell_workloads(node, now, jobs, by_job, truth)
+        tell_grid(node, now)
         if now.recent:
             tell_health(page, step, node, at)
-            tell_grid(node, now)
         if at >= end - NOW:
             tell_outlook(node, now)
     return page
@@ -190,6 +190,8 @@ def tell_devices(node: Node, now: Moment, watts: dict[str, tuple[str, float]], u
             now.set("gramwatt_device_power_watts", power, **labels)
             now.set("gramwatt_device_co2e_grams_per_second", power * factor, **labels)
             now.add("gramwatt_device_embodied_co2e_grams_total", embodied, **labels)
+            if kind == "cpu" and not node.modelled:
+                now.add("gramwatt_domain_energy_joules_total", 0.8 * joules, device=device, domain="core")
             if device in utilization:
                 now.set("gramwatt_device_utilization_ratio", utilization[device], **labels)
             if kind == "gpu":
@@ -205,7 +207,6 @@ def tell_devices(node: Node, now: Moment, watts: dict[str, tuple[str, float]], u
     truth.sums["market by cluster"][node.cluster] += joules * market
     if now.recent:
         now.set("gramwatt_node_power_watts", total)
-        now.set("gramwatt_pue_ratio", node.pue)
         now.set("gramwatt_node_info", 1, meter="psu" if node.metered else "devices",
                 meter_sensor="redfish" if node.metered else "", grid_zone=node.grid.zone, pue="config", demo="false")
         if node.metered:
@@ -267,9 +268,14 @@ def tell_grid(node: Node, now: Moment) -> None:
     for signal, value, source in known:
         grid = {"grid_zone": node.grid.zone, "signal": signal}
         now.set("gramwatt_grid_carbon_intensity_grams_per_kwh", value, **grid, scope="lifecycle")
+        if not now.recent:
+            continue
         now.set("gramwatt_grid_carbon_intensity_valid_timestamp_seconds", now.at - now.at % HOUR, **grid)
         now.set("gramwatt_grid_info", 1, **grid, provider=source, tier="live", estimated="false",
                 forecast="provider" if signal == "average" else "")
+    now.set("gramwatt_pue_ratio", node.pue)
+    if not now.recent:
+        return
     now.set("gramwatt_grid_provider_up", 1, provider=provider)
     now.add("gramwatt_grid_requests_total", 3, provider=provider)
     now.add("gramwatt_grid_request_failures_total", 0 if now.step % 50 else 1, provider=provider, reason="timeout")

@@ -1,0 +1,181 @@
+"""The lab: what it emits, who, and whether that is within the budget. Made of recorded totals alone."""
+
+from __future__ import annotations
+
+from model import (BLUE, CLUSTER, COUNT, GREEN, GREY, INTENSITY, KG, KG_HOUR, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS,
+                   VERMILION, WATT, YELLOW, Column, Dashboard, Link, Panel, Query, Row, annotation, lines, now, ranked,
+                   ranked_whole, ranking, stat, steps, table)
+
+HERE = 'cluster=~"$cluster"'
+GRAMS = f"cluster:gramwatt_node_co2e_grams:increase1h{{{HERE}}}"
+JOULES = f"cluster:gramwatt_node_energy_joules:increase1h{{{HERE}}}"
+MARKET = f"cluster:gramwatt_node_market_co2e_grams:increase1h{{{HERE}}}"
+EMBODIED = f"cluster:gramwatt_node_embodied_co2e_grams:increase1h{{{HERE}}}"
+TEAM_GRAMS = f"team:gramwatt_workload_co2e_grams:increase1h{{{HERE}}}"
+TEAM_JOULES = f"team:gramwatt_workload_energy_joules:increase1h{{{HERE}}}"
+TEAM_IDLE = f"team:gramwatt_workload_reserved_idle_joules:increase1h{{{HERE}}}"
+PAYER = "label_team, label_project, label_phase, user, workload_namespace, workload_type"
+NOBODY = "idle|system|unattributed|other"
+
+HOURS = "Sums of whole hours that the rules have recorded; the hour that runs is not in them."
+NO_RULES = "Nothing recorded yet: load gramwatt-recording.yaml and wait for a full hour"
+LOCATION = "Operational CO2e by location: joules x PUE x grid intensity of their moment."
+
+
+def total(series: str, span: str = "$__range") -> str:
+    return f"sum(sum_over_time({series}[{span}]))"
+
+
+def by(labels: str, series: str, span: str = "$__range") -> str:
+    return f"sum by ({labels}) (sum_over_time({series}[{span}]))"
+
+
+# By cluster, to rank them by.
+AT_END = f"sum by (cluster) (sum_over_time({GRAMS}[$__range] @ end()))"
+
+
+def named(label: str, series: str) -> str:
+    """By a label of workloads; what is nobody's under what it is, and `(none)` where the label is not set."""
+    whose = by(f"{label}, workload_type", series)
+    whose = f'label_replace({whose}, "{label}", "($1)", "workload_type", "({NOBODY})")'
+    return f'sum by ({label}) (label_replace({whose}, "{label}", "(none)", "{label}", ""))'
+
+
+def period(title: str, since: str, words: str) -> list[Panel]:
+    first = f"The first hour of {words} is not recorded yet"
+    return [
+        stat(f"CO₂e {title}", f"{LOCATION} {HOURS} From the start of {words}, in the time zone of the dashboard.", KG,
+             first, now(f"{total(GRAMS)} / 1e3"), time_from=since, color=VERMILION),
+        stat(f"Energy {title}", f"Energy of all nodes (IT equipment, without PUE). {HOURS}", KWH, first,
+             now(f"{total(JOULES)} / 3.6e6"), time_from=since, decimals=1),
+    ]
+
+
+def periods() -> list[Panel]:
+    day, month, year = (period(*words) for words in [("today", "now/d", "the day"), ("this month", "now/M", "the month"),
+                                                     ("this year", "now/y", "the year")])
+    return [day[0], month[0], year[0], day[1], month[1], year[1]]
+
+
+NOW = [
+    stat("Power now", "Power of all nodes: the best meter of each, else the sum of its devices.", WATT,
+         "No node tells watts", Query(f"sum(cluster:gramwatt_node_power_watts:sum{{{HERE}}})"), color=ORANGE),
+    stat("Emissions now", "Power x PUE x grid intensity at this moment, for an hour.", KG_HOUR,
+         "No node has a grid zone", Query(f"sum(cluster:gramwatt_device_co2e_grams_per_second:sum{{{HERE}}}) * 3.6"),
+         color=VERMILION, decimals=2),
+    stat("Nodes", "Nodes that tell watts at this moment.", COUNT, "No node tells watts",
+         Query(f"sum(cluster:gramwatt_node_power_watts:count{{{HERE}}})"), color=GREY),
+    stat("7 days against the 7 before", f"CO2e of the last 7 days over that of the 7 days before, less one. {HOURS}",
+         RATIO, "Not yet 14 days recorded", now(f"{total(GRAMS, '7d')} / (sum(sum_over_time({GRAMS}[7d] offset 7d)) > 0) - 1"),
+         decimals=1, limits=steps((None, BLUE), (0.05, ORANGE), (0.25, VERMILION))),
+    stat("Budget left", "Of the lab's budget for 30 days (budgets.example.yaml), what the last 30 days have left. All "
+         "clusters together, whatever is chosen above.", RATIO, "No budget is loaded: see budgets.example.yaml",
+         now("1 - sum_over_time(lab:gramwatt_node_co2e_grams:increase1h[30d]) / lab:gramwatt_co2e_budget_grams:month"),
+         decimals=0, limits=steps((None, VERMILION), (0, ORANGE), (0.2, BLUE))),
+    stat("Grams for each kWh", "CO2e over energy in the chosen time, PUE in it: what a kWh at the socket of a machine "
+         "has meant. Falls when work moves to cleaner hours and places.", INTENSITY, NO_RULES,
+         now(f"{total(GRAMS)} / ({total(JOULES)} / 3.6e6)"), decimals=0, color=PURPLE),
+]
+
+KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
+WHERE = [
+    lines("CO₂e by cluster", f"{LOCATION} Each bar is one interval. {HOURS}", KG, NO_RULES,
+          ranked_whole("cluster", by("cluster", GRAMS, "$__interval"), AT_END, " / 1e3"), stacked=True, bars=True,
+          interval="1h", by_rank=True),
+    lines("Energy by kind of device", f"Energy of devices; `other` is what a meter of the node saw beyond them. {HOURS}",
+          KWH, NO_RULES,
+          [Query("sum by (kind) (sum_over_time(cluster_kind:gramwatt_device_energy_joules:increase1h"
+                 f"{{{HERE}}}[$__interval])) / 3.6e6", "{{kind}}")], stacked=True, bars=True, interval="1h",
+          colors=KINDS),
+    ranking("CO₂e by team", "By the label `team` of workloads, in the chosen time. In brackets what is nobody's: (idle) is "
+            "power at rest that nobody holds, (system) the machine itself, (none) workloads without the label. "
+            f"{HOURS}", KG, "No workload has been seen: is `workloads.source` off?",
+            now(f"sort_desc({named('label_team', TEAM_GRAMS)} / 1e3)", "{{label_team}}"), color=VERMILION),
+    ranking("Training or inference", "By the label `phase` of workloads, in the chosen time; in brackets what is "
+            f"nobody's. {HOURS}", KG, "No workload has been seen: is `workloads.source` off?",
+            now(f"sort_desc({named('label_phase', TEAM_GRAMS)} / 1e3)", "{{label_phase}}"), color=PURPLE),
+    ranking("Budgets of teams", "CO2e of a team's workloads in the last 30 days over its budget. Above 100 % it is spent.",
+            RATIO, "No budget of a team is loaded: see budgets.example.yaml",
+            now("sort_desc(sum by (label_team) (sum_over_time(team:gramwatt_workload_co2e_grams:increase1h[30d])) / on "
+                "(label_team) max by (label_team) (team:gramwatt_co2e_budget_grams:month))", "{{label_team}}"),
+            most=1.2, limits=steps((None, BLUE), (0.8, ORANGE), (1, VERMILION)), decimals=0),
+    table("Who used it", f"Workloads by who pays, in the chosen time. Idle is what went into accelerators that they held "
+          f"and did not use. {HOURS}", "No workload has been seen: is `workloads.source` off?", [
+              Column("Team", label="label_team", link=Link("Its workloads", "/d/gramwatt-workload?${datasource:queryparam}"
+                                                           "&${cluster:queryparam}&${__url_time_range}"
+                                                           "&var-team=${__value.raw}")),
+              Column("Project", label="label_project"), Column("Phase", label="label_phase"),
+              Column("User", label="user"), Column("Namespace", label="workload_namespace"),
+              Column("Type", label="workload_type"),
+              Column("CO₂e", f"{by(PAYER, TEAM_GRAMS)} / 1e3", unit=KG, decimals=1, bar=VERMILION, width=180),
+              Column("Energy", f"{by(PAYER, TEAM_JOULES)} / 3.6e6", unit=KWH, decimals=1),
+              Column("Of it idle", f"{by(PAYER, TEAM_IDLE)} / {by(PAYER, TEAM_JOULES)}", unit=RATIO, decimals=0,
+                     limits=steps((None, GREY), (0.3, ORANGE), (0.8, VERMILION)))], sort="CO₂e", height=11),
+]
+
+WASTE = [
+    lines("Idle share of the energy", "Power at rest that nobody held, over all energy, hour by hour and by cluster. A "
+          "machine that runs and waits is in it; so are the CPUs' rest beside a busy GPU.", RATIO, NO_RULES,
+          ranked("cluster", f"cluster:gramwatt_workload_idle_energy:ratio1h{{{HERE}}}", AT_END), interval="1h", width=8,
+          by_rank=True),
+    lines("Held and idle", "Energy of accelerators that a workload held and did not use, over all energy, by cluster.",
+          RATIO, "Nothing was held and idle",
+          ranked("cluster", f"cluster:gramwatt_workload_reserved_idle_energy:ratio1h{{{HERE}}}", AT_END), interval="1h",
+          width=8, by_rank=True),
+    lines("Budget burn", "How many times faster than its budget allows the lab emits: over 6 hours and over 3 days. At 1 "
+          "the budget of 30 days lasts 30 days. All clusters together. The alerts are at 1.5 and 6.", COUNT,
+          "No budget is loaded: see budgets.example.yaml",
+          [Query("(sum_over_time(lab:gramwatt_node_co2e_grams:increase1h[6h]) / 6) / (lab:gramwatt_co2e_budget_grams:month"
+                 " / 720)", "6 hours"),
+           Query("(sum_over_time(lab:gramwatt_node_co2e_grams:increase1h[3d]) / 72) / (lab:gramwatt_co2e_budget_grams:month"
+                 " / 720)", "3 days")], interval="1h", width=8, colors={"6 hours": SKY, "3 days": BLUE},
+          limits=steps((None, "transparent"), (1, GREY), (1.5, ORANGE))),
+]
+
+KINDS_OF_CO2E = [
+    ranking("By location, by contract, by making", "Of the chosen time: operational CO2e by location (the grid where the "
+            "machines stand), by market (the contract's factor, GHG Protocol scope 2), and embodied: the hardware's making, "
+            "spread over its life. Location and market are two views of the same kWh: never add them. Embodied figures of "
+            "one model differ by up to 3.5 times between publishers.", KG, NO_RULES,
+            now(f'label_replace({total(GRAMS)}, "what", "by location", "", "") / 1e3 or label_replace({total(MARKET)}, '
+                f'"what", "by market", "", "") / 1e3 or label_replace({total(EMBODIED)}, "what", "embodied", "", "") / 1e3',
+                "{{what}}"), colors={"by location": VERMILION, "by market": BLUE, "embodied": GREY}, width=9, height=7),
+    stat("Embodied share", "Embodied over embodied and operational by location. It grows as the grid gets cleaner: then "
+         "the longest use of hardware matters most.", RATIO, NO_RULES,
+         now(f"{total(EMBODIED)} / ({total(EMBODIED)} + {total(GRAMS)})"), color=GREY, decimals=1, width=5, height=7),
+    stat("Modelled energy", "The part of the energy that no sensor measured, in the chosen time.", RATIO, NO_RULES,
+         now(f"{total(f'cluster:gramwatt_node_modelled_energy_joules:increase1h{{{HERE}}}')} / {total(JOULES)}"),
+         color=GREY, decimals=1, width=5, height=7),
+    stat("Estimated CO₂e", "The part of the CO2e that was booked with a factor that was not live: cached, forecast, or a "
+         "yearly average.", RATIO, NO_RULES,
+         now(f"{total(f'cluster:gramwatt_node_estimated_co2e_grams:increase1h{{{HERE}}}')} / {total(GRAMS)}"),
+         color=GREY, decimals=1, width=5, height=7),
+]
+
+# Grams for one of each. EPA: https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references
+# (car 3.93e-4 t/mile, smartphone 1.24e-5 t, tree 0.060 t in ten years); flight: Green Algorithms, Lannelongue et al. 2021,
+# https://doi.org/10.1002/advs.202100707 (New York to San Francisco 570 kg).
+EQUIVALENTS = [
+    ("Kilometres by car", 3.93e-4 * 1e6 / 1.609344, "An average US passenger car: 244 g/km (US EPA, 3.93e-4 t a mile).",
+     "suffix: km", ORANGE, 0),
+    ("Flights New York – San Francisco", 570e3, "A seat, one way: 570 kg (Green Algorithms, Lannelongue et al. 2021).",
+     COUNT, SKY, 1),
+    ("Smartphones charged", 12.4, "12.4 g for each charge (US EPA).", "short", PURPLE, 1),
+    ("Trees growing for ten years", 60e3, "An urban tree seedling takes up 60 kg in its first ten years (US EPA).", COUNT,
+     GREEN, 1),
+]
+
+DASHBOARD = Dashboard(
+    UIDS["lab"], "Gramwatt / Lab", "What the lab emits, who, when, and whether that is within the budget.", [CLUSTER], [
+        Row("", periods()),
+        Row("", NOW),
+        Row("Where it goes", WHERE),
+        Row("Waste and budget", WASTE),
+        Row("Which CO₂e", KINDS_OF_CO2E),
+        Row("The chosen time's CO₂e is as much as", [
+            stat(title, f"{source} Operational CO2e by location of the chosen time.", unit, NO_RULES,
+                 now(f"{total(GRAMS)} / {grams:.6g}"), width=6, color=color, decimals=places)
+            for title, grams, source, unit, color, places in EQUIVALENTS]),
+    ], since="now-7d", annotations=[
+        annotation("Alerts", 'ALERTS{alertname=~"GramwattLabBudget.*|GramwattTeamBudget.*",alertstate="firing"}',
+                   "{{alertname}}", "{{label_team}}", YELLOW)])
