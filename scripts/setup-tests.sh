@@ -129,6 +129,21 @@ python_environment() {
     cp "$wanted" "$tools/requirements.txt"
 }
 
+# The check of the dashboards, beside the packages that it needs.
+dashboard_check() {
+    local from=grafana/check to=$tools/dashboard-check
+    cmp -s "$from/package-lock.json" "$to/installed.json" && return
+    if ! has node || ! has npm; then
+        fail "no node and npm here: install them (Debian: apt-get install nodejs npm)"
+    fi
+    echo "setup: fetching the packages of $from"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to/"
+    npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null ||
+        fail "npm cannot install the packages of $from: is there a network, or a registry in npm's configuration?"
+    cp "$from/package-lock.json" "$to/installed.json"
+}
+
 cargo_deny() {
     has cargo-deny && return
     local version=0.20.2
@@ -149,7 +164,9 @@ done
 has c++ || install_packages g++
 python_environment
 cargo_deny
+dashboard_check
 unpack prometheus prometheus promtool
+unpack prometheus-alertmanager prometheus-alertmanager amtool
 unpack shellcheck shellcheck
 unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim

@@ -256,7 +256,7 @@ def table(title: str, about: str, empty: str, columns: Sequence[Column], *, widt
     return Panel("table", title, about, "none", empty,
                  [Query(column.expr, "", instant=True, table=True) for column in valued], width, height,
                  {"color": fixed(GREY)}, {"align": "auto", "minWidth": 60}, overrides,
-                 {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "fields": ""},
+                 {"showHeader": True, "cellHeight": "sm",
                   "sortBy": [{"displayName": sort, "desc": True}] if sort else []},
                  [{"id": "merge", "options": {}}, organize])
 
@@ -310,8 +310,8 @@ class Variable:
             return {**common, "type": "textbox", "query": self.default, "current": chosen, "options": [chosen]}
         if self.query:
             current: Json = ({"text": ["All"], "value": ["$__all"]} if self.many else
-                             {"text": self.default, "value": self.default} if self.default else {})
-            made = {**common, "type": "query", "datasource": SOURCE, "definition": self.query,
+                             {"text": self.default, "value": self.default} if self.default else {"text": "", "value": ""})
+            made = {**common, "type": "query", "datasource": SOURCE,
                     "query": {"query": self.query, "refId": self.name}, "refresh": 2, "regex": "", "sort": self.sort,
                     "multi": self.many, "includeAll": self.many, "current": current, "options": []}
             if self.many:
@@ -324,7 +324,7 @@ class Variable:
 
 DATASOURCE: Json = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus",
                     "description": "The Prometheus that scrapes Gramwatt and has its recording rules.",
-                    "regex": "", "refresh": 1, "hide": 0, "includeAll": False, "multi": False, "current": {},
+                    "regex": "", "refresh": 1, "hide": 0, "includeAll": False, "multi": False, "current": {"text": "", "value": ""},
                     "options": [], "skipUrlSync": False}
 
 CLUSTER = Variable("cluster", "Cluster", "By the label `cluster`; everything where targets have none.",

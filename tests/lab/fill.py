@@ -70,8 +70,8 @@ def ask(url: str, path: str, **parameters: object) -> dict:
 def recorded(url: str, rule: Rule, start: int, end: int) -> Iterator[str]:
     """What the rule records at each of its times, in OpenMetrics; the first is when a whole interval has passed."""
     # Groups run at moments of their own. At full hours a range that both its ends belong to would have an hour too many.
-    early = {history.HOUR: 137, history.DAY: 420}.get(rule.interval, 0)
-    for series in ask(url, "query_range", query=rule.query, start=start + rule.interval - early, end=end,
+    late = {history.HOUR: 137, history.DAY: 240}.get(rule.interval, 0)
+    for series in ask(url, "query_range", query=rule.query, start=start + rule.interval + late, end=end + late,
                       step=rule.interval)["result"]:
         labels = {**series["metric"], **rule.labels}
         labels.pop("__name__", None)

@@ -2,12 +2,14 @@
 //! counter's wrap, a change of the grid's intensity, and a crash.
 
 use crate::moving::{Machine, Mover, RANGE, Track, Truth};
+use crate::pages::tool;
 use crate::program::{Killed, Log, Program, exchange, get, gramwatt, until};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
@@ -23,10 +25,9 @@ const NODE_GRAMS: &str = "gramwatt_node_co2e_grams_total";
 fn installed(mut command: Command) -> Killed {
     match command.spawn() {
         Ok(child) => Killed(child),
-        Err(error) if error.kind() == ErrorKind::NotFound => panic!(
-            "{:?} is not installed: apt-get install --no-install-recommends prometheus",
-            command.get_program()
-        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("{:?} is not there: run `make setup`", command.get_program())
+        }
         Err(error) => panic!("{command:?}: {error}"),
     }
 }
@@ -47,7 +48,7 @@ impl Prometheus {
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, external_labels: {{replica: {number}}}}}\n\
              scrape_configs: [{{job_name: gramwatt, static_configs: [{{targets: ['{target}']}}]}}]\n"
         );
-        Self::with(tempfile::tempdir().unwrap(), &config)
+        Self::with(tempfile::tempdir().unwrap(), &config, &[])
     }
 
     /// A server that scrapes nothing and has what is written here, as OpenMetrics with time stamps.
@@ -55,19 +56,20 @@ impl Prometheus {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("history");
         std::fs::write(&file, history).unwrap();
-        let filled = Command::new("promtool")
+        let filled = Command::new(tool("promtool"))
             .args(["tsdb", "create-blocks-from", "openmetrics"])
             .args([&file, &dir.path().join("data")])
             .output()
             .unwrap();
         assert!(filled.status.success(), "{filled:?}");
-        Self::with(dir, "global: {}\n")
+        Self::with(dir, "global: {}\n", &[])
     }
 
-    fn with(dir: TempDir, config: &str) -> Self {
+    /// A server with this configuration and these flags; its data is in the folder's `data`.
+    pub fn with(dir: TempDir, config: &str, flags: &[&str]) -> Self {
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap();
-        let mut command = Command::new("prometheus");
+        let mut command = Command::new(tool("prometheus"));
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!(
@@ -78,6 +80,7 @@ impl Prometheus {
                 "--storage.tsdb.retention.time=10y",
                 "--web.listen-address=127.0.0.1:0",
             ])
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut server = installed(command);
@@ -100,7 +103,24 @@ impl Prometheus {
         if let Some(at) = at {
             path += &format!("&time={}.{:03}", at / 1000, at % 1000);
         }
-        let answer = get(self.address, &path).ok()?;
+        self.ask(expression, &path)
+    }
+
+    /// The result of a query for every `step` of a range, all in seconds; `None` while the server is not ready.
+    pub fn query_range(
+        &self,
+        expression: &str,
+        range: Range<i64>,
+        step: i64,
+    ) -> Option<Vec<Value>> {
+        let (start, end) = (range.start, range.end);
+        let expr = escaped(expression);
+        let path = format!("/api/v1/query_range?query={expr}&start={start}&end={end}&step={step}");
+        self.ask(expression, &path)
+    }
+
+    fn ask(&self, expression: &str, path: &str) -> Option<Vec<Value>> {
+        let answer = get(self.address, path).ok()?;
         if answer.status == 503 {
             return None;
         }
@@ -388,7 +408,7 @@ fn outage_alone_is_down(number: usize, server: &Prometheus) {
 fn lint(program: &Program) {
     let text = "Accept: text/plain;version=0.0.4\r\n";
     let page = exchange(program.address, "GET", "/metrics", text).unwrap();
-    let mut command = Command::new("promtool");
+    let mut command = Command::new(tool("promtool"));
     command
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
