@@ -78,6 +78,24 @@ unpack() {
     rm -rf "$scratch"
 }
 
+# Debian's Alertmanager reads its templates from one place alone, so they are put there. The rest of the package is not
+# installed: its service would start.
+alertmanager() {
+    local place=/usr/share/prometheus/alertmanager scratch each
+    unpack prometheus-alertmanager prometheus-alertmanager
+    [ -e "$place/default.tmpl" ] && [ -e "$place/email.tmpl" ] && return
+    echo "setup: putting the templates of Debian's Alertmanager in $place"
+    scratch=$(mktemp -d "$tools/unpack.XXXXXX")
+    (
+        cd "$scratch"
+        download prometheus-alertmanager && dpkg-deb -x ./*.deb .
+    ) || fail "cannot fetch prometheus-alertmanager; install it: apt-get install prometheus-alertmanager"
+    for each in default.tmpl email.tmpl; do
+        as_root install -D -m 644 "$scratch$place/$each" "$place/$each"
+    done
+    rm -rf "$scratch"
+}
+
 # unpack_whole PACKAGE PROGRAM: as unpack, with those of its libraries that this machine lacks, behind a
 # wrapper that lets it find them.
 unpack_whole() {
@@ -166,7 +184,7 @@ python_environment
 cargo_deny
 dashboard_check
 unpack prometheus prometheus promtool
-unpack prometheus-alertmanager prometheus-alertmanager amtool
+alertmanager
 unpack shellcheck shellcheck
 unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alerting;
 mod amdgpu;
 mod bad_input;
 mod books;
