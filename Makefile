@@ -15,10 +15,10 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test lint fuzz golden docs bench clean
+.PHONY: help run setup test lint fuzz golden docs dashboards lab bench clean
 
 help: ## List what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## Build, look at this machine, and serve its watts, joules and CO2e on :10061 (ZONE=DE, ARGS=...)
 	@cargo build --release --locked
@@ -53,7 +53,14 @@ docs: ## Write the generated parts of README.md anew
 	UPDATE_DOCS=1 cargo test --locked --test suite repo
 	git diff --stat -- README.md
 
-bench: ## Measure speed and size against node_exporter
+dashboards: ## Write the dashboards in grafana/ anew from grafana/source
+	python3 -B grafana/source/build.py
+	git diff --stat -- grafana
+
+lab: setup ## Serve thirty days of a made-up lab of forty nodes from a Prometheus on :9090, to look at dashboards with
+	python3 -B tests/lab/fill.py now target/lab --serve 127.0.0.1:9090
+
+bench: setup ## Measure speed and size against node_exporter, and what a large lab costs a Prometheus
 	@scripts/bench.sh
 
 clean: ## Remove everything that was built or fetched

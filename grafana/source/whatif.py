@@ -120,7 +120,7 @@ HARDWARE = [
     table("1,000 hours on another accelerator", "At the share of the rated power that the accelerators here draw now, at the "
           "grams for each kWh of the chosen time (PUE in it). It says nothing of how much work an hour does: a faster one "
           "needs fewer. Embodied: the making, spread over four years, and the span of what is published.", NO_RELAY, [
-              Column("Accelerator", label="accelerator"), Column("Rated", RATED, unit=WATT, decimals=0, width=90),
+              Column("Accelerator", label="accelerator", width=220), Column("Rated", RATED, unit=WATT, decimals=0, width=90),
               Column("Energy", f"{WORK}", unit=KWH, decimals=0, width=100),
               Column("Operational", f"{WORK} * {SITE_GRAMS} / 1e3", unit=KG, decimals=1, bar=VERMILION, width=200),
               Column("Embodied", f"{MADE % ''} / {LIFE}", unit=KG, decimals=1, width=120),

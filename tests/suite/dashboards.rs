@@ -145,6 +145,7 @@ fn links_lead_to_dashboards_and_variables_that_there_are() {
     let boards = boards();
     let alerts = fs::read_to_string(root().join("deploy/rules/gramwatt-alerts.yaml")).unwrap();
     let mut found = links(&alerts);
+    assert_eq!(found.len(), rules("alert").len(), "each alert has one");
     found.extend(boards.iter().flat_map(|board| links(&board.to_string())));
     assert!(found.len() > 25, "{found:?}");
     for (uid, variables) in found {
