@@ -21,8 +21,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import history
+from model import DAY, HOUR
 
 RULES = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "rules" / "gramwatt-recording.yaml"
 # promtool reads the whole history for each block.
@@ -61,16 +63,16 @@ def passes(rules: list[Rule]) -> list[list[Rule]]:
     return [[rule for rule in rules if depth(rule.name) == wanted] for wanted in range(1, 1 + max(map(depth, by_name)))]
 
 
-def ask(url: str, path: str, **parameters: object) -> dict:
-    with urllib.request.urlopen(f"{url}/api/v1/{path}", urllib.parse.urlencode(parameters).encode()
-                                if parameters else None) as answer:
+def ask(url: str, path: str, **parameters: object) -> Any:
+    form = urllib.parse.urlencode(parameters).encode() if parameters else None
+    with urllib.request.urlopen(f"{url}/api/v1/{path}", form) as answer:
         return json.load(answer)["data"]
 
 
 def recorded(url: str, rule: Rule, start: int, end: int) -> Iterator[str]:
     """What the rule records at each of its times, in OpenMetrics; the first is when a whole interval has passed."""
     # Groups run at moments of their own. At full hours a range that both its ends belong to would have an hour too many.
-    late = {history.HOUR: 137, history.DAY: 240}.get(rule.interval, 0)
+    late = {HOUR: 137, DAY: 240}.get(rule.interval, 0)
     for series in ask(url, "query_range", query=rule.query, start=start + rule.interval + late, end=end + late,
                       step=rule.interval)["result"]:
         labels = {**series["metric"], **rule.labels}
@@ -95,7 +97,7 @@ def prometheus(folder: pathlib.Path, config: str = "", address: str = "127.0.0.1
         server.wait()
 
 
-def ready(server: subprocess.Popen, log: pathlib.Path) -> str:
+def ready(server: subprocess.Popen[bytes], log: pathlib.Path) -> str:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         listening = re.search(r'Listening on" address=(\S+)', log.read_text(encoding="utf-8"))
@@ -119,7 +121,7 @@ def fill(end: int, folder: pathlib.Path) -> None:
     shutil.rmtree(folder / "data", ignore_errors=True)
     history.main(end, folder)
     create_blocks(folder / "history.om", folder)
-    start = end - history.DAYS * history.DAY
+    start = end - history.DAYS * DAY
     for rules in passes(recording_rules(folder)):
         samples = folder / "recorded.om"
         with prometheus(folder) as url, open(samples, "w", encoding="utf-8") as out:
@@ -135,7 +137,7 @@ def main() -> None:
     arguments.add_argument("folder", type=pathlib.Path)
     arguments.add_argument("--serve", metavar="ADDRESS")
     given = arguments.parse_args()
-    end = int(time.time()) // history.HOUR * history.HOUR if given.end == "now" else int(given.end)
+    end = int(time.time()) // HOUR * HOUR if given.end == "now" else int(given.end)
     fill(end, given.folder)
     if given.serve:
         with prometheus(given.folder, address=given.serve) as url:

@@ -87,11 +87,17 @@ def running(node: Node, at: float) -> list[Job]:
     return [job for job in node.jobs if job.start <= at < job.end]
 
 
-def use(node: Node, jobs: list[Job], step: int, at: float) -> tuple[dict, dict, dict]:
+# Watts of each device, with its kind.
+Watts = dict[str, tuple[str, float]]
+# Watts of each workload (or of `idle`, ...) by kind, and what of it was held and idle.
+Uses = dict[tuple[object, str], list[float]]
+
+
+def use(node: Node, jobs: list[Job], step: int, at: float) -> tuple[Watts, Uses, dict[str, float]]:
     """Watts by device, (watts, reserved idle) by workload and kind, and utilisation by device."""
-    watts: dict[str, tuple[str, float]] = {}
+    watts: Watts = {}
     utilization: dict[str, float] = {}
-    by_job: dict[tuple[object, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    by_job: Uses = defaultdict(lambda: [0.0, 0.0])
     if node.gpus:
         by_job["idle", "gpu"] = [0.0, 0.0]
     for n in range(node.gpus):
@@ -174,8 +180,7 @@ class Moment:
         self.page.add(self.step, name, value, **labels)
 
 
-def tell_devices(node: Node, now: Moment, watts: dict[str, tuple[str, float]], utilization: dict[str, float],
-                 truth: Truth) -> None:
+def tell_devices(node: Node, now: Moment, watts: Watts, utilization: dict[str, float], truth: Truth) -> None:
     factor = node.pue * now.intensity / 3.6e6
     total = sum(power for _, power in watts.values())
     for device, (kind, power) in watts.items():
@@ -227,7 +232,7 @@ JOULES, GRAMS, RESERVED = (f"gramwatt_workload_{name}_total" for name in
                            ("energy_joules", "co2e_grams", "reserved_idle_joules"))
 
 
-def tell_workloads(node: Node, now: Moment, jobs: list[Job], by_job: dict, truth: Truth) -> None:
+def tell_workloads(node: Node, now: Moment, jobs: list[Job], by_job: Uses, truth: Truth) -> None:
     factor = node.pue * now.intensity / 3.6e6
     page, step = now.page, now.step
     for (who, kind), (power, idle) in by_job.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -109,13 +109,12 @@ def training(node: str, seed: int, until: int) -> list[Job]:
         if failed:
             length = dice.choice([2, 4, 7]) * HOUR
         owner = f"{project}-{node}-{number}"
-        common = {"kind": "pod", "namespace": namespace, "start": at, "team": team, "project": project,
-                  "phase": "training", "owner_kind": "Job", "owner": owner}
-        jobs.append(Job(name=f"{owner}-0", end=min(at + length, until), gpus=tuple(range(gpus)),
-                        duty=dice.uniform(0.6, 0.95), load=0.25, failed=failed, **common))
+        job = Job("pod", namespace, f"{owner}-0", at, min(at + length, until), tuple(range(gpus)), dice.uniform(0.6, 0.95),
+                  0.25, team, project, "training", owner_kind="Job", owner=owner, failed=failed)
+        jobs.append(job)
         if gpus == 4 and dice.random() < 0.6:
-            jobs.append(Job(name=f"{owner}-eval-0", end=min(at + length, until), gpus=(4, 5, 6, 7),
-                            duty=dice.uniform(0.3, 0.6), load=0.1, **common))
+            jobs.append(replace(job, name=f"{owner}-eval-0", gpus=(4, 5, 6, 7), duty=dice.uniform(0.3, 0.6), load=0.1,
+                                failed=False))
         at += length + dice.choice([0, 1, 1, 3, 8]) * HOUR
     return jobs
 
@@ -147,7 +146,7 @@ def batch(node: str, seed: int, until: int) -> list[Job]:
 
 
 def lab(until: int) -> list[Node]:
-    nodes = []
+    nodes: list[Node] = []
     for cluster, grid, pue, market, gpu_nodes, cpu_nodes, gpu in [
         ("fra", DE, 1.31, 120.0, 6, 18, ("NVIDIA H100 80GB HBM3", 700.0, 68.0, 164e3)),
         ("sto", SE, 1.12, 0.0, 4, 12, ("NVIDIA A100-SXM4-80GB", 400.0, 52.0, 318e3)),

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import fill
-from history import DAY, HOUR
+from model import DAY, HOUR
 
 END = 1_793_210_400
 DAYS = 30
@@ -197,9 +197,9 @@ def main() -> None:
                 fill.ask(url, "query", query=rule.query, time=END)
             print(f"| {name:<18} | {len(chosen):>6} | {time.monotonic() - began:.2f} |", flush=True)
         with urllib.request.urlopen(f"{url}/metrics") as page:
-            memory = re.search(r"(?m)^process_resident_memory_bytes (\S+)", page.read().decode())
+            memory = re.findall(r"(?m)^process_resident_memory_bytes (\S+)", page.read().decode())
     size = sum(file.stat().st_size for file in (folder / "data").rglob("*") if file.is_file())
-    print(f"\n{size / 1024**3:.2f} GiB on disk, {float(memory[1]) / 1024**3:.2f} GiB of memory after that.")
+    print(f"\n{size / 1024**3:.2f} GiB on disk, {float(memory[0]) / 1024**3:.2f} GiB of memory after that.")
 
 
 if __name__ == "__main__":
