@@ -15,7 +15,7 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test lint fuzz golden docs dashboards lab bench clean
+.PHONY: help run setup test lint fuzz golden docs dashboards chart lab bench clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ docs: ## Write the generated parts of README.md anew
 dashboards: ## Write the dashboards in grafana/ anew from grafana/source
 	python3 -B grafana/source/build.py
 	git diff --stat -- grafana
+
+chart: setup ## Write the chart's rules, dashboards, schema and table of values anew
+	python3 -B helm/chart.py
+	git diff --stat -- helm
 
 lab: setup ## Serve thirty days of a made-up lab of forty nodes from a Prometheus on :9090, to look at dashboards with
 	python3 -B tests/lab/fill.py now target/lab --serve 127.0.0.1:9090

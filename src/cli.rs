@@ -53,6 +53,12 @@ pub enum Verb {
         #[arg(long)]
         once: bool,
     },
+    /// Ask a running Gramwatt as a scrape would, and say whether it tells watts. Ends with 1 if it does not.
+    Probe {
+        /// Where its metrics are.
+        #[arg(default_value = "http://127.0.0.1:10061/metrics")]
+        url: String,
+    },
     /// Search the bundled zones and cloud regions.
     Zones {
         /// Part of a code or name; all where it is left out.

@@ -29,6 +29,7 @@ pub mod config;
 pub mod cli;
 pub mod log;
 pub mod setup;
+pub mod probe;
 pub mod process;
 pub mod app;
 pub mod relay;

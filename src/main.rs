@@ -6,7 +6,7 @@ use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
 use gramwatt::setup::Setup;
-use gramwatt::{config, data, doctor, exposition, log, once, web};
+use gramwatt::{config, data, doctor, exposition, log, once, probe, web};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -89,6 +89,13 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Output::Json => once::json(&snapshot),
             })
         }
+        Some(Verb::Probe { url }) => match probe::probe(url) {
+            Ok(said) => print(&said),
+            Err(reason) => {
+                let _ = writeln!(io::stderr(), "gramwatt: {reason}");
+                Ok(ExitCode::FAILURE)
+            }
+        },
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();
             let found = data::search(text);

@@ -6,6 +6,7 @@ mod alerting;
 mod amdgpu;
 mod bad_input;
 mod books;
+mod chart;
 mod cli;
 mod command;
 mod dashboards;
