@@ -29,7 +29,7 @@ AVERAGE = intensity("average")
 WINDOW = f"min by (grid_zone, window) (gramwatt_grid_greenest_window_grams_per_kwh{{{HERE}}})"
 
 NOW = [
-    ranking("Intensity now", "Average intensity in force: what grams are booked with. It counts generation over its whole "
+    ranking("Intensity now", "Average intensity in force, of nodes and relay: what grams are booked with. It counts generation over its whole "
             "life or stacks alone, as the provider does: see below.", INTENSITY, NO_ZONE,
             now(f"sort_desc({AVERAGE})", "{{grid_zone}}"), color=PURPLE, width=8, height=6, decimals=0),
     ranking("Age of the intensity", "Time since the moment that the value in force is for. A fixed number has no age. Live "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from model import (BLUE, CLUSTER, COUNT, GREEN, GREY, INTENSITY, KG, KG_HOUR, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS,
-                   VERMILION, WATT, YELLOW, Column, Dashboard, Link, Panel, Query, Row, annotation, lines, now, ranked,
+                   VERMILION, WATT, YELLOW, Column, Dashboard, Panel, Query, Row, annotation, lines, now, ranked,
                    ranked_whole, ranking, stat, steps, table)
 
 HERE = 'cluster=~"$cluster"'
 GRAMS = f"cluster:gramwatt_node_co2e_grams:increase1h{{{HERE}}}"
 JOULES = f"cluster:gramwatt_node_energy_joules:increase1h{{{HERE}}}"
+# Of nodes that know their grid zone.
+BOOKED = f"cluster:gramwatt_node_co2e_energy_joules:increase1h{{{HERE}}}"
 MARKET = f"cluster:gramwatt_node_market_co2e_grams:increase1h{{{HERE}}}"
 EMBODIED = f"cluster:gramwatt_node_embodied_co2e_grams:increase1h{{{HERE}}}"
 TEAM_GRAMS = f"team:gramwatt_workload_co2e_grams:increase1h{{{HERE}}}"
@@ -30,8 +32,13 @@ def by(labels: str, series: str, span: str = "$__range") -> str:
     return f"sum by ({labels}) (sum_over_time({series}[{span}]))"
 
 
-# By cluster, to rank them by.
-AT_END = f"sum by (cluster) (sum_over_time({GRAMS}[$__range] @ end()))"
+def clusters(course: str) -> str:
+    """Who has no label has a name in the legend all the same."""
+    return f'label_replace({course}, "cluster", "all", "cluster", "")'
+
+
+# To rank them by.
+AT_END = clusters(f"sum by (cluster) (sum_over_time({GRAMS}[$__range] @ end()))")
 
 
 def named(label: str, series: str) -> str:
@@ -44,9 +51,10 @@ def named(label: str, series: str) -> str:
 def period(title: str, since: str, words: str) -> list[Panel]:
     first = f"The first hour of {words} is not recorded yet"
     return [
-        stat(f"CO₂e {title}", f"{LOCATION} {HOURS} From the start of {words}, in the time zone of the dashboard.", KG,
+        stat(f"CO₂e {title}", f"{LOCATION} {HOURS} From the start of {words}; where an absolute time is chosen, of that time instead. Needs a retention as long.", KG,
              first, now(f"{total(GRAMS)} / 1e3"), time_from=since, color=VERMILION),
-        stat(f"Energy {title}", f"Energy of all nodes (IT equipment, without PUE). {HOURS}", KWH, first,
+        stat(f"Energy {title}", f"Energy of all nodes (IT equipment, without PUE). {HOURS} From the start of {words}; where an absolute time is "
+             "chosen, of that time instead. Needs a retention as long.", KWH, first,
              now(f"{total(JOULES)} / 3.6e6"), time_from=since, decimals=1),
     ]
 
@@ -59,28 +67,29 @@ def periods() -> list[Panel]:
 
 NOW = [
     stat("Power now", "Power of all nodes: the best meter of each, else the sum of its devices.", WATT,
-         "No node tells watts", Query(f"sum(cluster:gramwatt_node_power_watts:sum{{{HERE}}})"), color=ORANGE),
+         "No node tells watts", now(f"sum(cluster:gramwatt_node_power_watts:sum{{{HERE}}})"), color=ORANGE),
     stat("Emissions now", "Power x PUE x grid intensity at this moment, for an hour.", KG_HOUR,
-         "No node has a grid zone", Query(f"sum(cluster:gramwatt_device_co2e_grams_per_second:sum{{{HERE}}}) * 3.6"),
+         "No node has a grid zone", now(f"sum(cluster:gramwatt_device_co2e_grams_per_second:sum{{{HERE}}}) * 3.6"),
          color=VERMILION, decimals=2),
     stat("Nodes", "Nodes that tell watts at this moment.", COUNT, "No node tells watts",
-         Query(f"sum(cluster:gramwatt_node_power_watts:count{{{HERE}}})"), color=GREY),
+         now(f"sum(cluster:gramwatt_node_power_watts:count{{{HERE}}})"), color=GREY),
     stat("7 days against the 7 before", f"CO2e of the last 7 days over that of the 7 days before, less one. {HOURS}",
-         RATIO, "Not yet 14 days recorded", now(f"{total(GRAMS, '7d')} / (sum(sum_over_time({GRAMS}[7d] offset 7d)) > 0) - 1"),
+         RATIO, "Not yet 14 days recorded", now(f"{total(GRAMS, '7d')} / (sum(sum_over_time({GRAMS}[7d] offset 7d)) > 0) - 1 and "
+             "count_over_time(lab:gramwatt_node_co2e_grams:increase1h[7d] offset 7d) >= 160"),
          decimals=1, limits=steps((None, BLUE), (0.05, ORANGE), (0.25, VERMILION))),
     stat("Budget left", "Of the lab's budget for 30 days (budgets.example.yaml), what the last 30 days have left. All "
-         "clusters together, whatever is chosen above.", RATIO, "No budget is loaded: see budgets.example.yaml",
+         "clusters together, whatever is chosen above. Needs a retention of 31 days: Prometheus keeps 15 unless told otherwise.", RATIO, "No budget is loaded: see budgets.example.yaml",
          now("1 - sum_over_time(lab:gramwatt_node_co2e_grams:increase1h[30d]) / lab:gramwatt_co2e_budget_grams:month"),
          decimals=0, limits=steps((None, VERMILION), (0, ORANGE), (0.2, BLUE))),
     stat("Grams for each kWh", "CO2e over energy in the chosen time, PUE in it: what a kWh at the socket of a machine "
-         "has meant. Falls when work moves to cleaner hours and places.", INTENSITY, NO_RULES,
-         now(f"{total(GRAMS)} / ({total(JOULES)} / 3.6e6)"), decimals=0, color=PURPLE),
+         "has meant, on nodes that know their grid zone. Falls when work moves to cleaner hours and places.", INTENSITY, NO_RULES,
+         now(f"{total(GRAMS)} / ({total(BOOKED)} / 3.6e6)"), decimals=0, color=PURPLE),
 ]
 
 KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
 WHERE = [
     lines("CO₂e by cluster", f"{LOCATION} Each bar is one interval. {HOURS}", KG, NO_RULES,
-          ranked_whole("cluster", by("cluster", GRAMS, "$__interval"), AT_END, " / 1e3"), stacked=True, bars=True,
+          ranked_whole("cluster", clusters(by("cluster", GRAMS, "$__interval")), AT_END, " / 1e3"), stacked=True, bars=True,
           interval="1h", by_rank=True),
     lines("Energy by kind of device", f"Energy of devices; `other` is what a meter of the node saw beyond them. {HOURS}",
           KWH, NO_RULES,
@@ -101,26 +110,24 @@ WHERE = [
             most=1.2, limits=steps((None, BLUE), (0.8, ORANGE), (1, VERMILION)), decimals=0),
     table("Who used it", f"Workloads by who pays, in the chosen time. Idle is what went into accelerators that they held "
           f"and did not use. {HOURS}", "No workload has been seen: is `workloads.source` off?", [
-              Column("Team", label="label_team", link=Link("Its workloads", "/d/gramwatt-workload?${datasource:queryparam}"
-                                                           "&${cluster:queryparam}&${__url_time_range}"
-                                                           "&var-team=${__value.raw}")),
+              Column("Team", label="label_team"),
               Column("Project", label="label_project"), Column("Phase", label="label_phase"),
               Column("User", label="user"), Column("Namespace", label="workload_namespace"),
               Column("Type", label="workload_type"),
               Column("CO₂e", f"{by(PAYER, TEAM_GRAMS)} / 1e3", unit=KG, decimals=1, bar=VERMILION, width=180),
               Column("Energy", f"{by(PAYER, TEAM_JOULES)} / 3.6e6", unit=KWH, decimals=1),
               Column("Of it idle", f"{by(PAYER, TEAM_IDLE)} / {by(PAYER, TEAM_JOULES)}", unit=RATIO, decimals=0,
-                     limits=steps((None, GREY), (0.3, ORANGE), (0.8, VERMILION)))], sort="CO₂e", height=11),
+                     limits=steps((None, GREY), (0.3, ORANGE), (0.8, VERMILION)))], sort="CO₂e", height=11, alone="Energy"),
 ]
 
 WASTE = [
     lines("Idle share of the energy", "Power at rest that nobody held, over all energy, hour by hour and by cluster. A "
           "machine that runs and waits is in it; so are the CPUs' rest beside a busy GPU.", RATIO, NO_RULES,
-          ranked("cluster", f"cluster:gramwatt_workload_idle_energy:ratio1h{{{HERE}}}", AT_END), interval="1h", width=8,
+          ranked("cluster", clusters(f"cluster:gramwatt_workload_idle_energy:ratio1h{{{HERE}}}"), AT_END), interval="1h", width=8,
           by_rank=True),
     lines("Held and idle", "Energy of accelerators that a workload held and did not use, over all energy, by cluster.",
           RATIO, "Nothing was held and idle",
-          ranked("cluster", f"cluster:gramwatt_workload_reserved_idle_energy:ratio1h{{{HERE}}}", AT_END), interval="1h",
+          ranked("cluster", clusters(f"cluster:gramwatt_workload_reserved_idle_energy:ratio1h{{{HERE}}}"), AT_END), interval="1h",
           width=8, by_rank=True),
     lines("Budget burn", "How many times faster than its budget allows the lab emits: over 6 hours and over 3 days. At 1 "
           "the budget of 30 days lasts 30 days. All clusters together. The alerts are at 1.5 and 6.", COUNT,
@@ -134,7 +141,7 @@ WASTE = [
 
 KINDS_OF_CO2E = [
     ranking("By location, by contract, by making", "Of the chosen time: operational CO2e by location (the grid where the "
-            "machines stand), by market (the contract's factor, GHG Protocol scope 2), and embodied: the hardware's making, "
+            "machines stand), by market (the contract's factor, GHG Protocol scope 2; of nodes where `grid.market` is set), and embodied: the hardware's making, "
             "spread over its life. Location and market are two views of the same kWh: never add them. Embodied figures of "
             "one model differ by up to 3.5 times between publishers.", KG, NO_RULES,
             now(f'label_replace({total(GRAMS)}, "what", "by location", "", "") / 1e3 or label_replace({total(MARKET)}, '

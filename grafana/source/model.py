@@ -52,20 +52,21 @@ def now(expr: str, legend: str = "__auto") -> Query:
 RANKS = [BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, GREY]
 
 
-def ranked(label: str, course: str, whole: str, scale: str = "", places: int = 8) -> list[Query]:
-    """The courses of those that are largest by `whole`, by `label`.
+def ranked(labels: str, course: str, whole: str, scale: str = "", places: int = 8) -> list[Query]:
+    """The courses of those that are largest by `whole`, by `labels`; the legend is the last two of them.
 
     Grafana cannot give a safe colour to a name that it does not know, but it can give one to a query: so each rank is a
     query. `whole` must be taken at the end of the range (`@ end()`), or ranks would change on the way.
     """
-    return [Query(f"({course} and on ({label}) (topk({n}, {whole}){f' unless topk({n - 1}, {whole})' if n > 1 else ''}))"
-                  f"{scale}", f"{{{{{label}}}}}") for n in range(1, places + 1)]
+    names = " ".join(f"{{{{{name}}}}}" for name in labels.split(", ")[-2:])
+    return [Query(f"({course} and on ({labels}) (topk({n}, {whole}){f' unless topk({n - 1}, {whole})' if n > 1 else ''}))"
+                  f"{scale}", names) for n in range(1, places + 1)]
 
 
-def ranked_whole(label: str, course: str, whole: str, scale: str = "") -> list[Query]:
+def ranked_whole(labels: str, course: str, whole: str, scale: str = "") -> list[Query]:
     """As `ranked`, for a stack: the seven largest, and all others together."""
-    others = f"sum({course} unless on ({label}) topk({len(RANKS) - 1}, {whole})){scale}"
-    return [*ranked(label, course, whole, scale, len(RANKS) - 1), Query(others, "others")]
+    others = f"sum({course} unless on ({labels}) topk({len(RANKS) - 1}, {whole})){scale}"
+    return [*ranked(labels, course, whole, scale, len(RANKS) - 1), Query(others, "others")]
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Panel:
             "options": self.options, "transformations": list(self.transformations),
         }
         if self.time_from:
-            made |= {"timeFrom": self.time_from, "hideTimeOverride": True}
+            made |= {"timeFrom": self.time_from, "hideTimeOverride": False}
         if self.repeat:
             made |= {"repeat": self.repeat, "repeatDirection": "h", "maxPerRow": 2}
         if self.interval:
@@ -221,8 +222,11 @@ class Column:
 
 
 def table(title: str, about: str, empty: str, columns: Sequence[Column], *, width: int = 24, height: int = 9,
-          sort: str = "") -> Panel:
-    """Rows by labels: those of the columns, which all queries must have."""
+          sort: str = "", alone: str = "") -> Panel:
+    """Rows by labels: those of the columns, which all queries must have.
+
+    Where only one of several queries finds anything, Grafana calls its values `Value`: they are then of the column `alone`.
+    """
     valued = [column for column in columns if column.expr]
     refs = {column.title: chr(ord("A") + n) for n, column in enumerate(valued)}
     source = {column.title: f"Value #{refs[column.title]}" if column.expr else column.label for column in columns}
@@ -250,8 +254,13 @@ def table(title: str, about: str, empty: str, columns: Sequence[Column], *, widt
             properties.append({"id": "links", "value": [column.link.json()]})
         overrides.append({"matcher": {"id": "byName", "options": column.title}, "properties": properties})
     order = {source[column.title]: place for place, column in enumerate(columns)}
+    names = {old: new for new, old in source.items()}
+    if len(valued) > 1:
+        alone = alone or valued[0].title
+        order["Value"] = order[source[alone]]
+        names["Value"] = alone
     organize = {"id": "organize", "options": {
-        "indexByName": order, "renameByName": {old: new for new, old in source.items()},
+        "indexByName": order, "renameByName": names,
         "includeByName": {name: True for name in order}, "excludeByName": {"Time": True}}}
     return Panel("table", title, about, "none", empty,
                  [Query(column.expr, "", instant=True, table=True) for column in valued], width, height,
@@ -301,6 +310,7 @@ class Variable:
     every: str = ".*"
     text: bool = False
     sort: int = 1
+    all: bool = True
 
     def json(self) -> Json:
         common: Json = {"name": self.name, "label": self.label, "description": self.about, "hide": 0,
@@ -309,12 +319,13 @@ class Variable:
             chosen = {"text": self.default, "value": self.default, "selected": True}
             return {**common, "type": "textbox", "query": self.default, "current": chosen, "options": [chosen]}
         if self.query:
-            current: Json = ({"text": ["All"], "value": ["$__all"]} if self.many else
+            all_of_them = self.many and self.all
+            current: Json = ({"text": ["All"], "value": ["$__all"]} if all_of_them else
                              {"text": self.default, "value": self.default} if self.default else {"text": "", "value": ""})
             made = {**common, "type": "query", "datasource": SOURCE,
                     "query": {"query": self.query, "refId": self.name}, "refresh": 2, "regex": "", "sort": self.sort,
-                    "multi": self.many, "includeAll": self.many, "current": current, "options": []}
-            if self.many:
+                    "multi": self.many, "includeAll": all_of_them, "current": current, "options": []}
+            if all_of_them:
                 made["allValue"] = self.every
             return made
         options = [{"text": one, "value": one, "selected": one == self.default} for one in self.options]

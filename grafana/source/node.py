@@ -9,10 +9,12 @@ from model import (BLUE, CLUSTER, GREEN, GREY, INTENSITY, JOB, KG, KWH, ORANGE, 
 
 ON = "cluster, job, instance"
 HERE = 'cluster=~"$cluster",job=~"$job",instance=~"$instance"'
+# A relay tells of grids and PUE, and is no node.
+NODES = f"and on ({ON}) gramwatt_node_info{{{HERE}}}"
 RAW = "Read from the counters themselves, over the chosen time."
 
 INSTANCE = Variable("instance", "Node", "The target, which is the node's name where the chart set it.",
-                    'label_values(gramwatt_build_info{cluster=~"$cluster",job=~"$job"}, instance)', every=".+")
+                    'label_values(gramwatt_node_info{cluster=~"$cluster",job=~"$job"}, instance)', all=False)
 KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
 SEEN = "No device tells watts: see `gramwatt doctor` on the node"
 
@@ -29,7 +31,7 @@ def by_device(metric: str, where: str = "") -> list[Query]:
 
 POWER = [
     stat("Power now", "The node's best meter, else the sum of its devices.", WATT, SEEN,
-         Query(f"sum(gramwatt_node_power_watts{{{HERE}}})"), color=ORANGE),
+         now(f"sum(gramwatt_node_power_watts{{{HERE}}})"), color=ORANGE),
     stat("Energy", f"Of the IT equipment, without PUE. {RAW}", KWH, "No counter in the chosen time",
          now(f"{increase('gramwatt_node_energy_joules_total')} / 3.6e6"), decimals=1),
     stat("CO₂e", f"Operational, by location, PUE included. {RAW}", KG, "No grid zone is set: see `gramwatt doctor`",
@@ -39,9 +41,9 @@ POWER = [
          now(f"{increase('gramwatt_node_embodied_co2e_grams_total')} / 1e3"), color=GREY, decimals=2),
     stat("Grid intensity now", "Average intensity in force, the mean of the chosen nodes. Its provenance is on the grid's "
          "dashboard.", INTENSITY, "No grid zone is set: see `gramwatt doctor`",
-         Query(f'avg(gramwatt_grid_carbon_intensity_grams_per_kwh{{{HERE},signal="average"}})'), color=PURPLE, decimals=0),
+         now(f'avg(gramwatt_grid_carbon_intensity_grams_per_kwh{{{HERE},signal="average"}} {NODES})'), color=PURPLE, decimals=0),
     stat("PUE", "Facility power over IT power in force, the mean of the chosen nodes; 1 where nobody set it.", "none",
-         "No node answers", Query(f"avg(gramwatt_pue_ratio{{{HERE}}})"), color=GREY, decimals=2),
+         "No node answers", now(f"avg(gramwatt_pue_ratio{{{HERE}}} {NODES})"), color=GREY, decimals=2),
 ]
 
 COURSE = [
@@ -63,33 +65,34 @@ COURSE = [
           by_device("gramwatt_device_utilization_ratio", ',kind="gpu"'), by_rank=True, width=8, most=1),
     lines("Power over power limit", "Power of each accelerator over the limit in force. Near 1 the limit slows it.", RATIO,
           "No device here tells a limit",
-          ranked("device", f"sum by (device) (gramwatt_device_power_watts{{{HERE}}} / on ({ON}, device) group_left () "
-                 f"gramwatt_device_power_limit_watts{{{HERE}}})",
+          ranked("device", f"max by (device) (gramwatt_device_power_watts{{{HERE}}} / on ({ON}, device) group_left () "
+                 f"max by ({ON}, device) (gramwatt_device_power_limit_watts{{{HERE}}}))",
                  f"sum by (device) (avg_over_time(gramwatt_device_power_watts{{{HERE},kind=\"gpu\"}}[$__range] @ end()))"), by_rank=True, width=8),
 ]
 
-KEY = "instance, device, kind"
+KEY = "cluster, instance, device, kind"
 DEVICES = table(
     "Devices", f"What each is, who reads it and how: counter, integrated (power x time) or modelled (no sensor). {RAW}", SEEN, [
         Column("Node", label="instance", width=130), Column("Device", label="device"), Column("Kind", label="kind", width=70),
         Column("Model", label="model"), Column("Sensor", label="sensor", width=90),
         Column("Method", label="method", width=100),
         Column("Power now", f"sum by ({KEY}, model, sensor, method) (gramwatt_device_power_watts{{{HERE}}} * on ({ON}, device) "
-               f"group_left (model, sensor, method) gramwatt_device_info{{{HERE}}})", unit=WATT, decimals=0, width=110),
+               f"group_left (model, sensor, method) group by ({ON}, device, model, sensor, method) "
+               f"(gramwatt_device_info{{{HERE}}}))", unit=WATT, decimals=0, width=110),
         Column("Busy", f"sum by ({KEY}) (gramwatt_device_utilization_ratio{{{HERE}}})", unit=RATIO, decimals=0, width=80),
         Column("Limit", f"sum by ({KEY}) (gramwatt_device_power_limit_watts{{{HERE}}})", unit=WATT, decimals=0, width=90),
         Column("Energy", f"{increase('gramwatt_device_energy_joules_total', KEY)} / 3.6e6", unit=KWH, decimals=2, bar=BLUE,
                width=190),
         Column("CO₂e", f"{increase('gramwatt_device_co2e_grams_total', KEY)} / 1e3", unit=KG, decimals=2, width=110)],
-    sort="Energy", height=11)
+    sort="Energy", height=11, alone="Energy")
 
 WHO = "workload_type, workload_namespace, workload"
 WORKLOADS = [
     lines("Power by workload", "Who uses the node: with idle (at rest and held by nobody), system and unattributed the stack "
           "is that of the devices. The seven largest, and the others together.", WATT,
           "No workload is looked for: is `workloads.source` off?",
-          ranked_whole("workload", f"sum by (workload) (gramwatt_workload_power_watts{{{HERE}}})",
-                 f"sum by (workload) (avg_over_time(gramwatt_workload_power_watts{{{HERE}}}[$__range] @ end()))"),
+          ranked_whole(WHO, f"sum by ({WHO}) (gramwatt_workload_power_watts{{{HERE}}})",
+                       f"sum by ({WHO}) (avg_over_time(gramwatt_workload_power_watts{{{HERE}}}[$__range] @ end()))"),
           stacked=True, by_rank=True),
     table("Workloads", f"By name, on the chosen nodes. {RAW}", "No workload is looked for: is `workloads.source` off?", [
         Column("Workload", label="workload"), Column("Namespace", label="workload_namespace", width=120),
@@ -116,8 +119,9 @@ HEALTH = [
               Column("Cloud", label="provider"), Column("Region", label="cloud_region"), Column("PUE by", label="pue"),
               Column("Demo", label="demo"), Column("Version", label="version"),
               Column("PUE", f"gramwatt_pue_ratio{{{HERE}}} * on ({ON}) group_left (meter, meter_sensor, grid_zone, provider, "
-                     f"cloud_region, pue, demo) gramwatt_node_info{{{HERE}}} * on ({ON}) group_left (version) "
-                     f"gramwatt_build_info{{{HERE}}}", decimals=2)], height=6),
+                     f"cloud_region, pue, demo) group by ({ON}, meter, meter_sensor, grid_zone, provider, cloud_region, pue, demo) "
+                     f"(gramwatt_node_info{{{HERE}}}) * on ({ON}) group_left (version) group by ({ON}, version) "
+                     f"(gramwatt_build_info{{{HERE}}})", decimals=2)], height=6),
 ]
 
 DASHBOARD = Dashboard(
@@ -127,5 +131,5 @@ DASHBOARD = Dashboard(
      Row("Sensors and parts", HEALTH)],
     annotations=[annotation("Alerts", f'ALERTS{{alertname=~"Gramwatt.*",alertstate="firing",{HERE}}}', "{{alertname}}",
                             "{{instance}} {{device}}", YELLOW),
-                 annotation("Restarts", f"changes(process_start_time_seconds{{{HERE}}}[$__rate_interval]) > 0",
+                 annotation("Restarts", f"changes(process_start_time_seconds{{{HERE}}}[$__rate_interval]) > 0 {NODES}",
                             "Gramwatt restarted", "{{instance}}", SKY)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from model import (BLUE, BYTES, CLUSTER, COUNT, GREY, JOB, JOULE, KWH, ORANGE, RATIO, SECONDS, SKY, UIDS,
-                   VERMILION, Column, Dashboard, Query, Row, lines, now, ranked, ranking, stat, states, steps, table)
+                   VERMILION, Column, Dashboard, Link, Query, Row, lines, now, ranked, ranking, stat, states, steps, table)
 
 ON = "cluster, job, instance"
 HERE = 'cluster=~"$cluster",job=~"$job"'
@@ -24,6 +24,7 @@ UNATTRIBUTED = ('sum(sum_over_time(team:gramwatt_workload_energy_joules:increase
                 'workload_type="unattributed"}[$__range])) / '
                 'sum(sum_over_time(team:gramwatt_workload_energy_joules:increase1h{cluster=~"$cluster"}[$__range]))')
 
+SCRAPED = f"count by ({ON}) (last_over_time(gramwatt_build_info{{{HERE}}}[1d]))"
 NUMBERS = [
     stat("Modelled energy", "The part of the energy that no sensor measured, in the chosen time. A model is off by 10 to 50 %.",
          RATIO, NO_RULES, now(f"{total(MODELLED)} / {total(JOULES)}"), decimals=1, limits=WELL),
@@ -33,15 +34,20 @@ NUMBERS = [
          "could not be listed.", RATIO, "No workload is looked for", now(UNATTRIBUTED), decimals=1, limits=WELL),
     stat("Closure error", "The largest difference at this moment between a node and its devices, or its devices and its "
          "workloads. The books close: more than rounding is a fault of Gramwatt.", JOULE, NO_NODE,
-         now(f"max(abs(gramwatt_ledger_residual_joules{{{HERE}}}) or abs(gramwatt_workload_residual_joules{{{HERE}}}))"),
+         now(f'max(label_replace(abs(gramwatt_ledger_residual_joules{{{HERE}}}), "of", "node", "", "") or '
+             f'label_replace(abs(gramwatt_workload_residual_joules{{{HERE}}}), "of", "workloads", "", ""))'),
          limits=steps((None, BLUE), (1, VERMILION))),
+    stat("Hours recorded", "Of the last 30 days, the share of hours whose totals are recorded: what is missing is in no total of a "
+         "dashboard and in no budget. Less than 100 % also where the rules are younger than that, or Prometheus keeps less (15 "
+         "days unless told otherwise).", RATIO, NO_RULES,
+         now("clamp_max(count_over_time(lab:gramwatt_node_energy_joules:increase1h[30d]) / 719, 1)"), decimals=1,
+         limits=steps((None, VERMILION), (0.95, ORANGE), (0.999, BLUE))),
     stat("Sensors down", "Sensors that do not answer at this moment.", COUNT, NO_NODE,
-         now(f"count(gramwatt_sensor_up{{{HERE}}} == 0) or 0 * count(gramwatt_sensor_up{{{HERE}}})"), decimals=0,
+         now(f"count(gramwatt_sensor_up{{{HERE}}} == 0) or 0 * count(gramwatt_sensor_up{{{HERE}}})"), decimals=0, width=2,
          limits=steps((None, BLUE), (1, VERMILION))),
     stat("Targets down", "Gramwatts that were scraped in the last day and do not answer now.", COUNT,
          "No Gramwatt was scraped in the last day",
-         now(f"count(last_over_time(gramwatt_build_info{{{HERE}}}[1d]) unless on ({ON}) (up{{{HERE}}} == 1)) or 0 * "
-             f"count(last_over_time(gramwatt_build_info{{{HERE}}}[1d]))"), decimals=0,
+         now(f"count({SCRAPED} unless on ({ON}) (up{{{HERE}}} == 1)) or 0 * count({SCRAPED})"), decimals=0, width=2,
          limits=steps((None, BLUE), (1, VERMILION))),
 ]
 
@@ -50,7 +56,8 @@ HOW = [
     ranking("Energy by method", "Counter: the hardware counts joules. Integrated: power x time, some percent off where it "
             "changes quickly. Modelled: no sensor.", KWH, NO_RULES,
             now("sort_desc(sum by (method) (sum_over_time(device:gramwatt_device_energy_joules:increase1h"
-                f"{{{HERE}}}[$__range]) * on ({ON}, device) group_left (method) gramwatt_device_info{{{HERE}}}) / 3.6e6)",
+                f"{{{HERE}}}[$__range]) * on ({ON}, device) group_left (method) topk by ({ON}, device) (1, last_over_time("
+                f"gramwatt_device_info{{{HERE}}}[$__range]))) / 3.6e6)",
                 "{{method}}"), colors=METHODS, height=7),
     lines("Modelled share of the energy", "By cluster, hour by hour; the eight largest.", RATIO, NO_RULES,
           ranked("cluster", f"sum by (cluster) (sum_over_time({MODELLED}{{{RECORDED}}}[$__interval])) / sum by (cluster) "
@@ -64,7 +71,7 @@ HOW = [
           width=8, height=7),
 ]
 
-KEY = "instance, sensor"
+KEY = "cluster, instance, sensor"
 EVER_DOWN = f"(min_over_time(gramwatt_sensor_up{{{HERE}}}[$__range] @ end()) == 0)"
 SENSORS = [
     states("Sensors that were down", "Those that did not answer at some time of the chosen one, and when.",
@@ -73,7 +80,9 @@ SENSORS = [
            {0: ("down", VERMILION), 1: ("up", BLUE)}, width=12, height=8),
     table("Sensors", "Each source: how long a read takes, how old its last sample is; and in the chosen time its errors, "
           "counter wraps that were corrected (they are normal), and gaps whose energy is not known.", NO_NODE, [
-              Column("Node", label="instance"), Column("Sensor", label="sensor", width=90),
+              Column("Node", label="instance", link=Link("The node", "/d/gramwatt-node?${datasource:queryparam}"
+                                                         "&${__url_time_range}&var-instance=${__value.raw}")),
+              Column("Sensor", label="sensor", width=90),
               Column("Read", f"max by ({KEY}) (gramwatt_sensor_read_seconds{{{HERE}}})", unit=SECONDS, width=90),
               Column("Age", f"max by ({KEY}) (time() - gramwatt_sensor_last_sample_timestamp_seconds{{{HERE}}})",
                      unit=SECONDS, decimals=0, width=80),
@@ -99,22 +108,26 @@ RUNNING = [
           colors={"pending": SKY, "ended": GREY}, height=7),
 ]
 
-CPU = f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])"
+def nodes(series: str) -> str:
+    """Of nodes alone: other jobs have such series too."""
+    return f"({series} and on ({ON}) gramwatt_node_info{{{HERE}}})"
+
+
+CPU = nodes(f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])")
+MEMORY = nodes(f"process_resident_memory_bytes{{{HERE}}}")
+SCRAPE, SAMPLES = nodes(f"scrape_duration_seconds{{{HERE}}}"), nodes(f"scrape_samples_scraped{{{HERE}}}")
 COST = [
     lines("Processor of the exporter", "Share of one core, the mean and the largest of all nodes.", RATIO, NO_NODE,
           [Query(f"avg({CPU})", "mean"), Query(f"max({CPU})", "largest")],
           colors={"mean": BLUE, "largest": ORANGE}, width=6, height=7),
     lines("Memory of the exporter", "Resident, the mean and the largest of all nodes.", BYTES, NO_NODE,
-          [Query(f"avg(process_resident_memory_bytes{{{HERE}}})", "mean"),
-           Query(f"max(process_resident_memory_bytes{{{HERE}}})", "largest")], colors={"mean": BLUE, "largest": ORANGE},
+          [Query(f"avg({MEMORY})", "mean"), Query(f"max({MEMORY})", "largest")], colors={"mean": BLUE, "largest": ORANGE},
           width=6, height=7),
     lines("Time of a scrape", "As Prometheus sees it, network and all.", SECONDS, NO_NODE,
-          [Query(f"avg(scrape_duration_seconds{{{HERE}}})", "mean"), Query(f"max(scrape_duration_seconds{{{HERE}}})",
-                                                                          "largest")],
+          [Query(f"avg({SCRAPE})", "mean"), Query(f"max({SCRAPE})", "largest")],
           colors={"mean": BLUE, "largest": ORANGE}, width=6, height=7),
     lines("Series of a target", "Samples of each scrape.", COUNT, NO_NODE,
-          [Query(f"avg(scrape_samples_scraped{{{HERE}}})", "mean"), Query(f"max(scrape_samples_scraped{{{HERE}}})",
-                                                                         "largest")],
+          [Query(f"avg({SAMPLES})", "mean"), Query(f"max({SAMPLES})", "largest")],
           colors={"mean": BLUE, "largest": ORANGE}, width=6, height=7),
 ]
 

@@ -16,7 +16,8 @@ def by_cluster(series: str) -> str:
     return f"sum by (cluster) (sum_over_time(cluster:{series}:increase1h{{{HERE}}}[$__range]))"
 
 
-ENERGY, GRAMS = by_cluster("gramwatt_node_energy_joules"), by_cluster("gramwatt_node_co2e_grams")
+# Of nodes that know their grid zone: the others have no grams to compare with.
+ENERGY, GRAMS = by_cluster("gramwatt_node_co2e_energy_joules"), by_cluster("gramwatt_node_co2e_grams")
 PUE = f"avg by (cluster) (avg_over_time(cluster:gramwatt_pue_ratio:avg{{{HERE}}}[$__range]))"
 KWH_IT = f"sum({ENERGY}) / 3.6e6"
 # Energy at the meter of the building, as it was.
@@ -30,10 +31,10 @@ def scalar(expr: str) -> str:
 
 
 AS_IT_WAS = [
-    stat("Energy", f"Of all nodes in the chosen time (IT equipment). {HOURS}", KWH, NO_RULES, now(KWH_IT), decimals=1, width=6),
+    stat("Energy", f"Of all nodes that know their grid zone, in the chosen time (IT equipment). {HOURS}", KWH, NO_RULES, now(KWH_IT), decimals=1, width=6),
     stat("CO₂e as it was", f"Operational, by location. {HOURS}", KG, NO_RULES, now(f"sum({GRAMS}) / 1e3"), color=VERMILION,
          decimals=1, width=6),
-    stat("PUE as it was", "Energy of the building over energy of the IT equipment, weighted by energy.", "none", NO_RULES,
+    stat("PUE as it was", "Energy of the building over energy of the IT equipment, each cluster's mean weighted by its energy.", "none", NO_RULES,
          now(f"({KWH_SITE}) / ({KWH_IT})"), color=GREY, decimals=2, width=6),
     stat("Intensity as it was", "Grams over kWh of the building: the grid's intensity, weighted by when and where the energy was "
          "used.", INTENSITY, NO_RULES, now(MEAN), color=PURPLE, decimals=0, width=6),
@@ -48,10 +49,10 @@ CLOUD_PUE = "max by (cloud_region, name) (gramwatt_reference_cloud_pue_ratio{pro
 SITE = scalar(KWH_SITE)
 
 PLACE = [
-    stat("In the zone $zone", f"The same energy with the same PUE on the grid of the chosen zone. {YEARLY}", KG, NO_RELAY,
-         now(f"sum({REFERENCE % '$zone'}) * {SITE} / 1e3"), color=VERMILION, decimals=1, width=6, height=5),
+    stat("In the zone $other_zone", f"The same energy with the same PUE on the grid of the chosen zone. {YEARLY}", KG, NO_RELAY,
+         now(f"sum({REFERENCE % '$other_zone'}) * {SITE} / 1e3"), color=VERMILION, decimals=1, width=6, height=5),
     stat("That is, of what it was", "1 is as much, 0.1 a tenth.", RATIO, NO_RELAY,
-         now(f"sum({REFERENCE % '$zone'}) / {scalar(MEAN)}"), color=BLUE, decimals=0, width=6, height=5),
+         now(f"sum({REFERENCE % '$other_zone'}) / {scalar(MEAN)}"), color=BLUE, decimals=0, width=6, height=5),
     stat("In $provider $region", "The same energy of the IT equipment in the chosen cloud region: its intensity and its PUE, as "
          "its provider publishes them, else its zone's yearly mean and the PUE as it was.", KG, NO_RELAY,
          now(f"sum({CLOUD % '$region'} * on (cloud_region, name) ({CLOUD_PUE % '$region'} or {CLOUD % '$region'} * 0 + "
@@ -78,12 +79,12 @@ BUILDINGS = [(1.67, "1.67 (industry, 2019)"), (1.54, "1.54 (industry, 2025)"),
              (1.3, "1.30"), (1.15, "1.15 (fleet of AWS, 2024)"), (1.1, "1.10 (among the best)"),
              (1.09, "1.09 (fleet of Google, 2024)")]
 PUES = " or ".join(f'label_replace(vector({scalar(MEAN)} * {scalar(KWH_IT)} * {pue} / 1e3), "pue", "{name}", "", "")'
-                   for pue, name in [*BUILDINGS, ("$pue", "$pue (chosen above)")])
+                   for pue, name in [*BUILDINGS, ("$pue", "chosen above")])
 BUILDING = [
     ranking("The same load at another PUE", "The same energy of the IT equipment at the same intensity, in a building of another "
             "PUE. From 1.67 to 1.1 a third of the emissions goes.", KG, NO_RULES,
             now(f'sort_desc({PUES} or label_replace(vector(scalar(sum({GRAMS})) / 1e3), "pue", "as it was", "", ""))',
-                "{{pue}}"), color=GREY, colors={"as it was": VERMILION, "$pue (chosen above)": BLUE}, width=12, height=9,
+                "{{pue}}"), color=GREY, colors={"as it was": VERMILION, "chosen above": BLUE}, width=12, height=9,
             decimals=1),
 ]
 
@@ -105,7 +106,8 @@ HOUR = [
                 "{{when}}"), color=PURPLE, colors={"as it was": VERMILION}, width=12, height=9, decimals=1),
 ]
 
-GPU_POWER = 'sum(gramwatt_device_power_watts{cluster=~"$cluster",kind="gpu"})'
+GPU_POWER = ('sum(gramwatt_device_power_watts{cluster=~"$cluster",kind="gpu"} and on (cluster, job, instance, device) '
+             'gramwatt_device_power_limit_watts)')
 GPU_LIMIT = 'sum(gramwatt_device_power_limit_watts{cluster=~"$cluster",kind="gpu"})'
 SHARE = f"({GPU_POWER} / {GPU_LIMIT})"
 RATED = "max by (accelerator) (gramwatt_reference_accelerator_rated_power_watts)"
@@ -131,7 +133,7 @@ HARDWARE = [
 
 VARIABLES = [
     CLUSTER,
-    Variable("zone", "Zone", "A grid zone whose yearly mean is bundled.",
+    Variable("other_zone", "Zone", "A grid zone whose yearly mean is bundled.",
              "label_values(gramwatt_reference_zone_grams_per_kwh, grid_zone)", default="SE", many=False),
     Variable("provider", "Cloud", "A provider of clouds.", "label_values(gramwatt_reference_cloud_grams_per_kwh, provider)",
              default="aws", many=False),

@@ -315,10 +315,7 @@ def tell_health(page: Page, step: int, node: Node, at: float) -> None:
     page.set(step, "gramwatt_ledger_residual_joules", 1e-7)
     page.set(step, "gramwatt_workload_residual_joules", 2e-7)
     page.set(step, "gramwatt_workload_unlisted_joules", 120, kind="cpu", reason="pending")
-    page.add(step, "process_cpu_seconds_total", 0.002 * STEP)
-    page.set(step, "process_resident_memory_bytes", 24e6)
-    page.set(step, "scrape_duration_seconds", 0.0021)
-    page.set(step, "scrape_samples_scraped", 310)
+    tell_process(page, step, 0.002, 24e6)
 
 
 def rows(table: str) -> list[dict[str, str]]:
@@ -326,13 +323,45 @@ def rows(table: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def tell_relay(page: Page, end: int) -> None:
+    """What a relay shows of zones and of itself. It is no node, and its zones are not all the nodes'."""
+    for step, at in enumerate(page.times):
+        page.set(step, "up", 1)
+        page.set(step, "gramwatt_build_info", 1, version="0.1.0", target="x86_64-unknown-linux-gnu")
+        page.set(step, "gramwatt_pue_ratio", 1)
+        for zone, grams in [("DE", model.DE.at(at)), ("PL", 615.0)]:
+            grid = {"grid_zone": zone, "signal": "average"}
+            page.set(step, "gramwatt_grid_carbon_intensity_grams_per_kwh", grams, **grid, scope="lifecycle")
+            page.set(step, "gramwatt_grid_info", 1, **grid, provider="electricity-maps", tier="live", estimated="false")
+        page.set(step, "gramwatt_grid_provider_up", 1, provider="electricity-maps")
+        tell_process(page, step, 0.004, 31e6)
+
+
+def tell_process(page: Page, step: int, cores: float, bytes_resident: float) -> None:
+    page.add(step, "process_cpu_seconds_total", cores * STEP)
+    page.set(step, "process_resident_memory_bytes", bytes_resident)
+    page.set(step, "process_start_time_seconds", page.times[0])
+    page.set(step, "scrape_duration_seconds", 0.0021)
+    page.set(step, "scrape_samples_scraped", 310)
+
+
+def tell_stranger(end: int) -> Page:
+    """Another exporter: larger, and of no concern to us."""
+    page = Page([float(at) for at in range(end - RECENT, end + 1, STEP)],
+                {"cluster": "fra", "job": "kube-state-metrics", "instance": "ksm"})
+    for step in range(len(page.times)):
+        page.set(step, "up", 1)
+        tell_process(page, step, 0.9, 9e9)
+    return page
+
+
 def tell_references(start: int, end: int) -> Page:
     """The bundled tables, as a relay shows them."""
     times = [float(at) for at in range(end - NOW, end + 1, STEP)]
     page = Page(times, {"cluster": "fra", "job": "gramwatt-grid", "instance": "relay"})
+    tell_relay(page, end)
     zones = {row["zone"]: row for row in rows("zones.csv")}
     for step in range(len(times)):
-        page.set(step, "up", 1)
         for zone in zones.values():
             page.set(step, "gramwatt_reference_zone_grams_per_kwh", float(zone["grams_per_kwh"]),
                      grid_zone=zone["zone"], name=zone["name"], scope=zone["scope"], year=zone["year"],
@@ -389,6 +418,7 @@ def main(end: int, folder: pathlib.Path) -> None:
         for node in nodes:
             tell_node(node, start, end, truth).write(out)
         tell_references(start, end).write(out)
+        tell_stranger(end).write(out)
         tell_cluster(nodes, start, end).write(out)
         out.write("# EOF\n")
     (folder / "truth.json").write_text(json.dumps(truth.sums, indent=1, sort_keys=True) + "\n")

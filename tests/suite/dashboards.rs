@@ -125,6 +125,41 @@ fn every_dashboard_can_be_found_again_and_leads_to_the_others() {
     }
 }
 
+#[test]
+fn a_variable_means_the_same_wherever_a_link_carries_it() {
+    let mut known: Vec<(String, Value)> = Vec::new();
+    for board in boards() {
+        for variable in board["templating"]["list"].as_array().unwrap() {
+            let name = text(variable, "name").to_owned();
+            match known.iter().find(|(other, _)| *other == name) {
+                Some((_, other)) => assert!(variable == other, "{name}: {variable} {other}"),
+                None => known.push((name, variable.clone())),
+            }
+        }
+    }
+    assert!(known.len() > 10, "{known:?}");
+}
+
+#[test]
+fn a_column_that_alone_finds_something_keeps_its_name() {
+    let boards = boards();
+    let tables = boards.iter().flat_map(panels);
+    let tables = tables.filter(|panel| panel["type"] == "table" && targets(panel).count() > 1);
+    let mut seen = 0;
+    for panel in tables {
+        let organize = &panel["transformations"][1]["options"];
+        assert!(
+            organize["indexByName"]["Value"].is_number()
+                && organize["includeByName"]["Value"] == true
+                && organize["renameByName"]["Value"].is_string(),
+            "{}",
+            text(panel, "title")
+        );
+        seen += 1;
+    }
+    assert!(seen > 5, "{seen}");
+}
+
 /// The uid and the variables of every link to a dashboard in a text.
 fn links(text: &str) -> Vec<(String, Vec<String>)> {
     let ends = |c: char| !(c.is_ascii_alphanumeric() || c == '-');
