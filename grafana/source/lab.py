@@ -51,17 +51,17 @@ def named(label: str, series: str) -> str:
 def period(title: str, since: str, words: str) -> list[Panel]:
     first = f"The first hour of {words} is not recorded yet"
     return [
-        stat(f"CO₂e {title}", f"{LOCATION} {HOURS} From the start of {words}; where an absolute time is chosen, of that time instead. Needs a retention as long.", KG,
+        stat(f"CO₂e, {title}", f"{LOCATION} {HOURS} From the start of {words}; where an absolute time is chosen, of that time instead. Needs a retention as long.", KG,
              first, now(f"{total(GRAMS)} / 1e3"), time_from=since, color=VERMILION),
-        stat(f"Energy {title}", f"Energy of all nodes (IT equipment, without PUE). {HOURS} From the start of {words}; where an absolute time is "
+        stat(f"Energy, {title}", f"Energy of all nodes (IT equipment, without PUE). {HOURS} From the start of {words}; where an absolute time is "
              "chosen, of that time instead. Needs a retention as long.", KWH, first,
              now(f"{total(JOULES)} / 3.6e6"), time_from=since, decimals=1),
     ]
 
 
 def periods() -> list[Panel]:
-    day, month, year = (period(*words) for words in [("today", "now/d", "the day"), ("this month", "now/M", "the month"),
-                                                     ("this year", "now/y", "the year")])
+    day, month, year = (period(*words) for words in [("day", "now/d", "the day"), ("month", "now/M", "the month"),
+                                                     ("year", "now/y", "the year")])
     return [day[0], month[0], year[0], day[1], month[1], year[1]]
 
 

@@ -36,18 +36,18 @@ NUMBERS = [
          "workloads. The books close: more than rounding is a fault of Gramwatt.", JOULE, NO_NODE,
          now(f'max(label_replace(abs(gramwatt_ledger_residual_joules{{{HERE}}}), "of", "node", "", "") or '
              f'label_replace(abs(gramwatt_workload_residual_joules{{{HERE}}}), "of", "workloads", "", ""))'),
-         limits=steps((None, BLUE), (1, VERMILION))),
+         width=3, limits=steps((None, BLUE), (1, VERMILION))),
     stat("Hours recorded", "Of the last 30 days, the share of hours whose totals are recorded: what is missing is in no total of a "
          "dashboard and in no budget. Less than 100 % also where the rules are younger than that, or Prometheus keeps less (15 "
          "days unless told otherwise).", RATIO, NO_RULES,
-         now("clamp_max(count_over_time(lab:gramwatt_node_energy_joules:increase1h[30d]) / 719, 1)"), decimals=1,
+         now("clamp_max(count_over_time(lab:gramwatt_node_energy_joules:increase1h[30d]) / 719, 1)"), decimals=1, width=3,
          limits=steps((None, VERMILION), (0.95, ORANGE), (0.999, BLUE))),
     stat("Sensors down", "Sensors that do not answer at this moment.", COUNT, NO_NODE,
-         now(f"count(gramwatt_sensor_up{{{HERE}}} == 0) or 0 * count(gramwatt_sensor_up{{{HERE}}})"), decimals=0, width=2,
+         now(f"count(gramwatt_sensor_up{{{HERE}}} == 0) or 0 * count(gramwatt_sensor_up{{{HERE}}})"), decimals=0, width=3,
          limits=steps((None, BLUE), (1, VERMILION))),
     stat("Targets down", "Gramwatts that were scraped in the last day and do not answer now.", COUNT,
          "No Gramwatt was scraped in the last day",
-         now(f"count({SCRAPED} unless on ({ON}) (up{{{HERE}}} == 1)) or 0 * count({SCRAPED})"), decimals=0, width=2,
+         now(f"count({SCRAPED} unless on ({ON}) (up{{{HERE}}} == 1)) or 0 * count({SCRAPED})"), decimals=0, width=3,
          limits=steps((None, BLUE), (1, VERMILION))),
 ]
 

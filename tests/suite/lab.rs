@@ -192,9 +192,9 @@ fn every_rule_and_panel_says_something_and_totals_are_the_truth() {
 
     let lab = Look::at(&server, "gramwatt-lab");
     let of = |what: &str, who: &str| truth[what][who];
-    let grams = lab.whole("CO₂e this month", 0, "")[""] * 1e3;
+    let grams = lab.whole("CO₂e, month", 0, "")[""] * 1e3;
     close("grams of the lab", grams, of("grams by lab", ""));
-    let joules = lab.whole("Energy this month", 0, "")[""] * 3.6e6;
+    let joules = lab.whole("Energy, month", 0, "")[""] * 3.6e6;
     close("joules of the lab", joules, of("joules by lab", ""));
     let teams = lab.whole("CO₂e by team", 0, "label_team");
     for team in ["language", "robotics", "vision"] {
