@@ -15,7 +15,7 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test lint fuzz golden docs dashboards chart lab bench clean
+.PHONY: help run demo setup test lint fuzz golden docs dashboards chart lab bench clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,10 @@ ifeq ($(ZONE),WORLD)
 endif
 	@echo '== serving until Ctrl-C =='
 	@exec $(RUN) $(FLAGS)
+
+demo: setup ## Serve a synthetic node with eight GPUs, a Prometheus with our rules on :9090, an Alertmanager on :9093
+	@cargo build --release --locked
+	@scripts/demo.sh target/release/gramwatt
 
 setup: ## Fetch what test and lint need, into target/tools
 	@scripts/setup-tests.sh

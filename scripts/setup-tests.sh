@@ -82,7 +82,7 @@ unpack() {
 # installed: its service would start.
 alertmanager() {
     local place=/usr/share/prometheus/alertmanager scratch each
-    unpack prometheus-alertmanager prometheus-alertmanager
+    unpack prometheus-alertmanager prometheus-alertmanager amtool
     [ -e "$place/default.tmpl" ] && [ -e "$place/email.tmpl" ] && return
     echo "setup: putting the templates of Debian's Alertmanager in $place"
     scratch=$(mktemp -d "$tools/unpack.XXXXXX")
@@ -193,6 +193,7 @@ dashboard_check
 helms
 unpack prometheus prometheus promtool
 alertmanager
+unpack victoria-metrics victoria-metrics
 unpack shellcheck shellcheck
 unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim

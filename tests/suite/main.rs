@@ -4,6 +4,7 @@
 
 mod alerting;
 mod amdgpu;
+mod around;
 mod bad_input;
 mod books;
 mod chart;

@@ -11,6 +11,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
 /// The largest error that is let pass, of the truth.
@@ -188,14 +189,18 @@ fn escaped(text: &str) -> String {
     text.bytes().map(escape).collect()
 }
 
-/// A port that nobody has, and that nobody is given for asking for any: below the range from which
-/// Linux takes those (32768 to 60999).
-fn lasting_port() -> u16 {
+/// A port that nobody has, that nobody is given for asking for any (below the range from which Linux takes those,
+/// 32768 to 60999), and that no other test is given.
+pub fn lasting_port() -> u16 {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 10_000).unwrap();
-    (0..10_000)
-        .map(|offset| 20_000 + (start + offset) % 10_000)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .unwrap()
+    loop {
+        let offset = start + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + offset % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A lab of one node and two servers.
