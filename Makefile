@@ -15,7 +15,7 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo setup test lint fuzz golden docs dashboards chart lab bench clean
+.PHONY: help run demo setup test test-cluster lint fuzz golden docs dashboards chart lab bench clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ setup: ## Fetch what test and lint need, into target/tools
 test: setup ## Run all tests, and each fuzz target for some seconds, always with the same inputs
 	@scripts/fuzz.sh --same 5
 	cargo test --locked
+
+test-cluster: setup ## Install the chart in the cluster of KUBECONFIG with the image IMAGE, and look whether it does what it says
+	python3 -B tests/cluster/cluster.py
 
 lint: setup ## Check format, code, licences of dependencies, and scripts
 	@scripts/lint.sh

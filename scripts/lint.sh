@@ -11,7 +11,7 @@ step() {
 step cargo fmt --check
 step cargo clippy --locked --all-targets --quiet -- -D warnings
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
-for folder in grafana/source tests/lab helm; do
+for folder in grafana/source tests/lab tests/cluster helm; do
     (cd "$folder" && step mypy --strict --cache-dir=/dev/null --no-error-summary ./*.py)
 done
 step shellcheck scripts/*.sh .ci/run
