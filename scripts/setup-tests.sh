@@ -194,6 +194,7 @@ helms
 unpack prometheus prometheus promtool
 alertmanager
 unpack victoria-metrics victoria-metrics
+unpack docker-registry docker-registry
 unpack shellcheck shellcheck
 unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim

@@ -1,12 +1,15 @@
 //! The Helm chart, rendered by Helm 3 and by Helm 4: valid for Kubernetes, without privilege, and of one piece with its sources.
 
 use crate::pages::{mend, tool};
+use crate::program::{Killed, get, until};
+use crate::prometheus::lasting_port;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -477,5 +480,64 @@ fn the_archive_holds_what_is_needed_and_no_more() {
     assert!(!listed.contains("gramwatt/ci/"), "{listed}");
     let told = run("helm3", &["template", "r", &archive.to_string_lossy()]);
     assert!(told.status.success(), "{}", said(&told));
-    assert!(Path::new(&archive).exists());
+}
+
+#[test]
+fn the_archive_goes_through_a_registry_unchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = lasting_port();
+    let config = dir.path().join("registry.yaml");
+    let store = dir.path().join("store");
+    let text = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
+        store.display()
+    );
+    fs::write(&config, text).unwrap();
+    let registry = tool("docker-registry");
+    let _registry = Killed(
+        Command::new(&registry)
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| mend(&registry, &error)),
+    );
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    until("the registry answers", || {
+        (get(address, "/v2/").ok()?.status == 200).then_some(())
+    });
+    let to = dir.path().to_string_lossy();
+    let done = |told: &Output| assert!(told.status.success(), "{}", said(told));
+    done(&run(
+        "helm4",
+        &["package", "helm/gramwatt", "--destination", &to],
+    ));
+    let name = format!("gramwatt-{}.tgz", env!("CARGO_PKG_VERSION"));
+    let archive = dir.path().join(&name);
+    let sent = fs::read(&archive).unwrap();
+    let place = format!("oci://{address}/charts");
+    done(&run(
+        "helm4",
+        &["push", &archive.to_string_lossy(), &place, "--plain-http"],
+    ));
+    for helm in ["helm3", "helm4"] {
+        let back = tempfile::tempdir().unwrap();
+        let to = back.path().to_string_lossy();
+        let from = format!("{place}/gramwatt");
+        let version = env!("CARGO_PKG_VERSION");
+        done(&run(
+            helm,
+            &[
+                "pull",
+                &from,
+                "--version",
+                version,
+                "--destination",
+                &to,
+                "--plain-http",
+            ],
+        ));
+        assert!(fs::read(back.path().join(&name)).unwrap() == sent, "{helm}");
+    }
 }
