@@ -347,6 +347,21 @@ fn the_program_accepts_the_configuration_that_the_chart_writes() {
 }
 
 #[test]
+fn a_fraction_on_the_command_line_is_a_number() {
+    let objects = rendered(
+        "helm3",
+        "r",
+        &["--set", "config.node.pue=1.5,config.grid.zone=DE"],
+    );
+    let map = of_kind(&objects, "ConfigMap").find(|map| map["metadata"]["name"] == "r-gramwatt");
+    let text = map.unwrap()["data"]["gramwatt.yaml"].as_str().unwrap();
+    assert!(
+        text.contains("pue: 1.5\n") || text.ends_with("pue: 1.5"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_program_knows_the_flags_that_the_chart_gives() {
     for site in sites() {
         let objects = rendered("helm4", "r", &["-f", &site]);

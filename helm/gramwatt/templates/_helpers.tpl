@@ -85,14 +85,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $_ := set $config "grid" $grid -}}
 {{- end -}}
 {{- end -}}
-{{- toYaml $config -}}
+{{- include "gramwatt.numbers" $config -}}
+{{- end -}}
+
+{{- /* YAML, in which 1.3 is a number: `--set` makes a text of it, and of no integer. */ -}}
+{{- define "gramwatt.numbers" -}}
+{{- regexReplaceAll "(?m): \"(-?[0-9]+\\.[0-9]+)\"$" (toYaml .) ": ${1}" -}}
 {{- end -}}
 
 {{- define "gramwatt.relayConfig" -}}
 {{- $zones := include "gramwatt.relayZones" . | fromJsonArray -}}
 {{- $grid := dict "providers" .Values.relay.providers "zones" $zones "zone" (first $zones) -}}
 {{- $own := deepCopy .Values.relay.config -}}
-{{- toYaml (mergeOverwrite (dict "grid" $grid) $own) -}}
+{{- include "gramwatt.numbers" (mergeOverwrite (dict "grid" $grid) $own) -}}
 {{- end -}}
 
 {{- define "gramwatt.probes" -}}
