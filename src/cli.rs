@@ -58,6 +58,9 @@ pub enum Verb {
         /// Where its metrics are.
         #[arg(default_value = "http://127.0.0.1:10061/metrics")]
         url: String,
+        /// How long it may take until it does, in seconds: a node that has just started has no watts yet.
+        #[arg(long, value_name = "N", value_parser = seconds)]
+        wait: Option<f64>,
     },
     /// Search the bundled zones and cloud regions.
     Zones {

@@ -89,13 +89,15 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Output::Json => once::json(&snapshot),
             })
         }
-        Some(Verb::Probe { url }) => match probe::probe(url) {
-            Ok(said) => print(&said),
-            Err(reason) => {
-                let _ = writeln!(io::stderr(), "gramwatt: {reason}");
-                Ok(ExitCode::FAILURE)
+        Some(Verb::Probe { url, wait }) => {
+            match probe::patiently(url, wait.map_or(Duration::ZERO, Duration::from_secs_f64)) {
+                Ok(said) => print(&said),
+                Err(reason) => {
+                    let _ = writeln!(io::stderr(), "gramwatt: {reason}");
+                    Ok(ExitCode::FAILURE)
+                }
             }
-        },
+        }
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();
             let found = data::search(text);

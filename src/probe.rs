@@ -2,10 +2,14 @@
 //! container without a shell, and for whoever has just installed it.
 
 use crate::http::{Client, Settings, Trust};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The longest page that is read: a thousand workloads take 2 MB.
 const MOST: u64 = 64 << 20;
+
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a page tells of itself.
 #[derive(Debug, Default, PartialEq)]
@@ -16,6 +20,21 @@ struct Told {
     up: usize,
     down: Vec<String>,
     grams: bool,
+}
+
+/// As [`probe`], again and again for as long as `patience` lasts.
+///
+/// # Errors
+/// As [`probe`], when it has failed to the end.
+pub fn patiently(url: &str, patience: Duration) -> Result<String, String> {
+    let end = Instant::now() + patience;
+    loop {
+        let told = probe(url);
+        if told.is_ok() || Instant::now() + PAUSE > end {
+            return told;
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 /// Asks `url` for its metrics, and says in a line what it tells.

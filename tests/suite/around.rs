@@ -209,3 +209,25 @@ fn an_agent_writes_to_a_store_and_no_joule_is_lost_on_the_way() {
     assert!(first <= now && now <= page, "{first} {now} {page}");
     assert!(program.terminate().success());
 }
+
+#[test]
+fn probe_says_what_a_running_program_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = format!("--state.directory={}", dir.path().display());
+    let program = Program::start(["--demo", "--grid.zone=DE", &state]);
+    let url = format!("http://{}/metrics", program.address);
+    let told = crate::program::run(["probe", "--wait=30", &url]);
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success(), "{told:?}");
+    assert!(
+        said.contains(" W by ") && said.ends_with("CO2e is booked\n"),
+        "{said}"
+    );
+    assert!(program.terminate().success());
+    let told = crate::program::run(["probe", &url]);
+    assert_eq!(told.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(said.contains("nothing listens there"), "{said}");
+    let told = crate::program::run(["probe", "--wait=soon", &url]);
+    assert_eq!(told.status.code(), Some(2));
+}
