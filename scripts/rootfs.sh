@@ -33,7 +33,8 @@ interpreter=$(readelf -lW "$binary" | sed -n 's/.*program interpreter: \(.*\)]/\
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for deb in "$debs"/*.deb; do
-    dpkg-deb -x "$deb" "$scratch"
+    # Not dpkg-deb -x, which gives files to groups that a container need not know.
+    dpkg-deb --fsys-tarfile "$deb" | tar -x --no-same-owner -C "$scratch"
 done
 
 # Mount points, for runtimes that cannot make them below a read-only root.

@@ -15,17 +15,20 @@ A runtime of containers does the same with more words, but none can be started w
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
-# From linux/sched.h, sys/mount.h, linux/prctl.h and linux/capability.h.
+# From linux/sched.h, sys/mount.h, linux/prctl.h, linux/seccomp.h and linux/capability.h.
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 LOCKED = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 4
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 23, 24, 38, 47, 4
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 CAPABILITY_VERSION_3 = 0x20080522
 WRITABLE = "run/gramwatt"
 
@@ -90,22 +93,27 @@ def writable(root: Path) -> list[Path]:
 def drop_everything(capabilities: int) -> None:
     """Drops every capability, also from what a program may ever get."""
     for capability in range(capabilities):
-        call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+        if libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
+            call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
     call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     call("capset", header, (ctypes.c_uint32 * 6)())
-    call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def no_statx() -> None:
+    """The call does not exist: programs then ask in the older way, which Debian's proot knows to translate."""
+    number = {"x86_64": 332, "aarch64": 291}[os.uname().machine]
+    # Load the number; if it is that one, answer ENOSYS; else allow.
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | errno.ENOSYS), (0x06, 0, 0, 0x7FFF0000)]
+    steps = b"".join(struct.pack("HBBI", *step) for step in code)
+    buffer = ctypes.create_string_buffer(steps, len(steps))
+    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
+    call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0)
 
 
 def enter(way: str, root: Path, arguments: list[str]) -> None:
     is_look = arguments == ["writable"]
-    if way == "trace":
-        no_right_to_write(root)
-        call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        if not is_look:
-            os.execvp("proot", ["proot", "-r", str(root), "-w", "/", *arguments])
-        print(*(path.relative_to(root) for path in writable(root)), sep="\n")
-        return
+    capabilities = int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
     if way == "mount":
         call("unshare", CLONE_NEWNS)
         read_only(root)
@@ -114,13 +122,21 @@ def enter(way: str, root: Path, arguments: list[str]) -> None:
         read_only(root)
     else:
         no_right_to_write(root)
-    capabilities = int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
-    os.chroot(root)
-    os.chdir("/")
-    drop_everything(capabilities)
-    if not is_look:
+    if way != "trace":
+        os.chroot(root)
+        os.chdir("/")
+        root = Path("/")
+    # Who is not root has none, and may not drop them from what there might be.
+    if way != "trace" or os.getuid() == 0:
+        drop_everything(capabilities)
+    call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if is_look:
+        print(*(path.relative_to(root) for path in writable(root)), sep="\n")
+    elif way == "trace":
+        no_statx()
+        os.execvp("proot", ["proot", "-r", str(root), "-w", "/", *arguments])
+    else:
         os.execv(arguments[0], arguments)
-    print(*(path.relative_to("/") for path in writable(Path("/"))), sep="\n")
 
 
 def first_way(root: Path) -> str:
