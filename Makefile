@@ -15,7 +15,7 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo setup test test-cluster lint fuzz golden docs dashboards chart lab bench clean
+.PHONY: help run demo setup test test-cluster lint fuzz golden docs dashboards chart lab image bench clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,13 @@ chart: setup ## Write the chart's rules, dashboards, schema and table of values 
 
 lab: setup ## Serve thirty days of a made-up lab of forty nodes from a Prometheus on :9090, to look at dashboards with
 	python3 -B tests/lab/fill.py now target/lab --serve 127.0.0.1:9090
+
+image: ## Pack a container image of this machine's architecture as target/gramwatt.oci.tar
+	cargo build --release --locked
+	@scripts/image_debs.sh target/tools/image-debs
+	@rm -rf target/image
+	@scripts/rootfs.sh target/image target/release/gramwatt
+	@python3 -B scripts/oci.py target/image target/gramwatt.oci.tar "$$(git rev-parse HEAD)"
 
 bench: setup ## Measure speed and size against node_exporter, and what a large lab costs a Prometheus
 	@scripts/bench.sh

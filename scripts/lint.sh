@@ -11,9 +11,10 @@ step() {
 step cargo fmt --check
 step cargo clippy --locked --all-targets --quiet -- -D warnings
 step cargo fmt --check --manifest-path fuzz/Cargo.toml
-for folder in grafana/source tests/lab tests/cluster helm; do
+for folder in grafana/source tests/lab tests/cluster tests/image helm; do
     (cd "$folder" && step mypy --strict --cache-dir=/dev/null --no-error-summary ./*.py)
 done
+(cd scripts && step mypy --strict --cache-dir=/dev/null --no-error-summary oci.py sbom.py)
 step shellcheck scripts/*.sh .ci/run
 step cargo-deny --locked --log-level warn check --hide-inclusion-graph licenses bans sources
 

@@ -162,6 +162,16 @@ dashboard_check() {
     cp "$from/package-lock.json" "$to/installed.json"
 }
 
+image_packages() {
+    [ ! -e "$tools/image-debs" ] || return 0
+    if ! has apt-get || ! has dpkg-deb; then
+        fail "no apt-get here, which the container image is put together with: run the tests on a Debian or Ubuntu"
+    fi
+    echo "setup: fetching Debian's packages of the container image"
+    with_lists scripts/image_debs.sh "$tools/image-debs" ||
+        fail "cannot fetch libc6, libgcc-s1, base-files, ca-certificates: is there a network?"
+}
+
 helms() {
     [ -x "$bin/helm3" ] && [ -x "$bin/helm4" ] && [ -x "$bin/kubectl" ] && return
     echo "setup: fetching Helm 3, Helm 4 and kubectl"
@@ -196,6 +206,8 @@ alertmanager
 unpack victoria-metrics victoria-metrics
 unpack docker-registry docker-registry
 unpack shellcheck shellcheck
+image_packages
+unpack_whole proot proot
 unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim
 unpack_whole ipmitool ipmitool

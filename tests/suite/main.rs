@@ -14,6 +14,7 @@ mod dashboards;
 mod day;
 mod golden;
 mod gpu;
+mod image;
 mod intensity;
 mod ipmi;
 mod lab;
