@@ -36,5 +36,6 @@ mod repo;
 mod rules;
 mod secrets;
 mod shares;
+mod systemd;
 mod truth;
 mod wedged;
