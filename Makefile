@@ -15,7 +15,7 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test lint fuzz golden docs dashboards chart lab bench clean
+.PHONY: help run setup test lint fuzz golden docs dashboards chart lab packages bench clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,14 @@ chart: setup ## Write the chart's rules, dashboards, schema and table of values 
 
 lab: setup ## Serve thirty days of a made-up lab of forty nodes from a Prometheus on :9090, to look at dashboards with
 	python3 -B tests/lab/fill.py now target/lab --serve 127.0.0.1:9090
+
+packages: setup ## Build the packages for Debian and Fedora, into target/packages
+	cargo build --release --locked
+	cargo run --quiet --locked --example manual -- target/release/manual
+	mkdir -p target/packages
+	cargo deb --no-build --locked --output target/packages/
+	cargo generate-rpm --output target/packages/
+	@ls -l target/packages
 
 bench: setup ## Measure speed and size against node_exporter, and what a large lab costs a Prometheus
 	@scripts/bench.sh

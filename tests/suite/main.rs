@@ -21,6 +21,7 @@ mod downtime;
 mod machine;
 mod moving;
 mod nvml;
+mod packages;
 mod pages;
 #[path = "../replicas/kubernetes/mod.rs"]
 mod kubernetes;
