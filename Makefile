@@ -66,7 +66,8 @@ lab: setup ## Serve thirty days of a made-up lab of forty nodes from a Prometheu
 
 packages: setup ## Build the packages for Debian and Fedora, into target/packages
 	cargo build --release --locked
-	cargo run --quiet --locked --example manual -- target/release/manual
+	rm -rf target/manual
+	cargo run --quiet --locked --example manual -- target/manual
 	mkdir -p target/packages
 	cargo deb --no-build --locked --output target/packages/
 	cargo generate-rpm --output target/packages/

@@ -1,5 +1,5 @@
 //! Writes the manual pages and the completions of shells into a folder, from the command line as clap knows it:
-//! `cargo run --example manual -- target/release/manual`. `make packages` puts them into the packages. It is an example
+//! `cargo run --example manual -- target/manual`. `make packages` puts them into the packages. It is an example
 //! so that the program itself carries none of it.
 
 use clap_complete::Shell;
@@ -13,12 +13,11 @@ use std::path::Path;
 /// What the file system says.
 pub fn write(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let mut command = Cli::command();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut command, "gramwatt", folder)?;
+        clap_complete::generate_to(shell, &mut Cli::command(), "gramwatt", folder)?;
     }
     // `gramwatt help once` says what gramwatt-once(1) says: no page for it.
-    clap_mangen::generate_to(command.disable_help_subcommand(true), folder)
+    clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), folder)
 }
 
 #[allow(dead_code)] // The tests take the function alone.

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use tempfile::TempDir;
 
 #[path = "../../examples/manual.rs"]
@@ -40,12 +41,19 @@ fn done(command: &mut Command) -> String {
     out
 }
 
+/// Where Cargo.toml takes the manual from. It is written once, for both packages.
+static MANUAL: LazyLock<()> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/manual");
+    manual::write(&folder).unwrap();
+});
+
 /// A target folder as `make packages` leaves it, with the program under test in place of a release. It goes without
 /// its debug information, so that it packs quickly.
 fn built() -> TempDir {
+    LazyLock::force(&MANUAL);
     let folder = tempfile::tempdir().unwrap();
     let release = folder.path().join("release");
-    manual::write(&release.join("manual")).unwrap();
+    fs::create_dir(&release).unwrap();
     done(
         Command::new("strip")
             .arg("-o")
@@ -108,15 +116,19 @@ fn a_deb_is_installed_and_removed() {
     }
     for file in [
         "etc/default/gramwatt",
-        "usr/share/man/man1/gramwatt.1",
-        "usr/share/man/man1/gramwatt-doctor.1",
+        "usr/share/man/man1/gramwatt.1.gz",
+        "usr/share/man/man1/gramwatt-doctor.1.gz",
         "usr/share/zsh/vendor-completions/_gramwatt",
         "usr/share/doc/gramwatt/copyright",
     ] {
         assert!(root.join(file).is_file(), "{file}");
     }
-    // `--fast` leaves them uncompressed.
-    let page = fs::read_to_string(root.join("usr/share/man/man1/gramwatt.1")).unwrap();
+    let page = root.join("usr/share/man/man1/gramwatt.1.gz");
+    let page = done(
+        Command::new("gzip")
+            .args(["--decompress", "--stdout"])
+            .arg(page),
+    );
     for word in [
         "web.systemd\\-socket",
         "sensor.rapl",
@@ -124,6 +136,7 @@ fn a_deb_is_installed_and_removed() {
     ] {
         assert!(page.contains(word), "{word}");
     }
+    assert!(!root.join("usr/share/man/man1/gramwatt-help.1.gz").exists());
     let said = done(Command::new(root.join("usr/bin/gramwatt")).arg("--version"));
     assert_eq!(said.trim(), format!("gramwatt {VERSION}"));
     let about = fs::read_to_string(control.join("control")).unwrap();
