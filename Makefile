@@ -15,7 +15,7 @@ FLAGS := $(if $(ZONE),--grid.zone=$(ZONE)) $(ARGS)
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo setup test test-cluster lint fuzz golden docs dashboards chart lab image bench clean
+.PHONY: help run demo setup test test-cluster lint fuzz golden docs dashboards chart lab image packages bench clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,15 @@ image: ## Pack a container image of this machine's architecture as target/gramwa
 	@rm -rf target/image
 	@scripts/rootfs.sh target/image target/release/gramwatt
 	@python3 -B scripts/oci.py target/image target/gramwatt.oci.tar "$$(git rev-parse HEAD)"
+
+packages: setup ## Build the packages for Debian and Fedora, into target/packages
+	cargo build --release --locked
+	rm -rf target/manual
+	cargo run --quiet --locked --example manual -- target/manual
+	mkdir -p target/packages
+	cargo deb --no-build --locked --output target/packages/
+	cargo generate-rpm --output target/packages/
+	@ls -l target/packages
 
 bench: setup ## Measure speed and size against node_exporter, and what a large lab costs a Prometheus
 	@scripts/bench.sh

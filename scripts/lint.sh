@@ -15,7 +15,7 @@ for folder in grafana/source tests/lab tests/cluster tests/image helm; do
     (cd "$folder" && step mypy --strict --cache-dir=/dev/null --no-error-summary ./*.py)
 done
 (cd scripts && step mypy --strict --cache-dir=/dev/null --no-error-summary oci.py sbom.py)
-step shellcheck scripts/*.sh .ci/run
+step shellcheck scripts/*.sh .ci/run deploy/debian/* deploy/rpm/*
 step cargo-deny --locked --log-level warn check --hide-inclusion-graph licenses bans sources
 
 # Advisories are news, and come over the network: where there is none, that is said and is no failure.

