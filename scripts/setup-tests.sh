@@ -155,9 +155,9 @@ python_environment() {
     cp "$wanted" "$tools/requirements.txt"
 }
 
-# The check of the dashboards, beside the packages that it needs.
-dashboard_check() {
-    local from=grafana/check to=$tools/dashboard-check
+# What the checks by Grafana's and the Prometheus operator's own types need; the tests put the scripts beside it.
+schemas() {
+    local from=tests/schemas to=$tools/schemas
     cmp -s "$from/package-lock.json" "$to/installed.json" && return
     if ! has node || ! has npm; then
         fail "no node and npm here: install them (Debian: apt-get install nodejs npm)"
@@ -220,7 +220,7 @@ has c++ || install_packages g++
 python_environment
 cargo_deny
 packers
-dashboard_check
+schemas
 helms
 unpack prometheus prometheus promtool
 alertmanager

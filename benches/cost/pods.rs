@@ -109,8 +109,8 @@ fn pods(root: &Path, count: usize) -> std::io::Result<Vec<File>> {
 pub fn attribution(verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
     println!("\nwho uses the machine: pods of one container and {PROCESSES} processes, all busy");
     println!(
-        "{:>6} {:>10} {:>16} {:>16} {:>12} {:>10}",
-        "pods", "processes", "% of a core", "us for each pod", "p99 scrape", "series"
+        "{:>6} {:>10} {:>16} {:>16} {:>12} {:>10} {:>10}",
+        "pods", "processes", "% of a core", "us for each pod", "p99 scrape", "series", "MiB"
     );
     let mut without = 0.0;
     for count in [0, 50, 200, 500, 1000] {
@@ -138,10 +138,11 @@ pub fn attribution(verdict: &mut Verdict) -> Result<(), Box<dyn Error>> {
         }
         let each = (share - without) / count.max(1) as f64 * 1e6;
         println!(
-            "{count:>6} {:>10} {:>16.3} {each:>16.2} {:>9.2} ms {series:>10}",
+            "{count:>6} {:>10} {:>16.3} {each:>16.2} {:>9.2} ms {series:>10} {:>10.1}",
             count * PROCESSES,
             share * 100.0,
-            p99 * 1e3
+            p99 * 1e3,
+            peer.resident_mib()?
         );
         let shown = page.matches("gramwatt_workload_info{").count();
         if shown < count {

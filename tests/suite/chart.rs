@@ -1,5 +1,6 @@
 //! The Helm chart, rendered by Helm 3 and by Helm 4: valid for Kubernetes, without privilege, and of one piece with its sources.
 
+use crate::dashboards::schemas;
 use crate::pages::{mend, tool};
 use crate::program::{Killed, get, until};
 use crate::prometheus::lasting_port;
@@ -118,6 +119,24 @@ fn kubernetes_knows_every_key() {
                 "{site}, Kubernetes {version}: {said}"
             );
         }
+    }
+}
+
+#[test]
+fn the_operators_own_types_accept_its_resources() {
+    let dir = tempfile::tempdir().unwrap();
+    for site in sites() {
+        let mut objects = rendered(
+            "helm4",
+            "release",
+            &["-f", &site, "-a", "monitoring.coreos.com/v1"],
+        );
+        objects.retain(|object| object["apiVersion"] == "monitoring.coreos.com/v1");
+        let file = dir.path().join("objects.json");
+        fs::write(&file, Value::from(objects.clone()).to_string()).unwrap();
+        let said = schemas("monitors.mjs", &[file]);
+        assert_eq!(said, format!("{} objects\n", objects.len()), "{site}");
+        assert!(objects.len() >= 2, "{site}");
     }
 }
 

@@ -87,18 +87,22 @@ fn dashboards_are_what_their_source_makes() {
     );
 }
 
-#[test]
-fn grafanas_own_types_accept_them() {
-    let folder = root().join("target/tools/dashboard-check");
-    let script = folder.join("check.mjs");
-    fs::copy(root().join("grafana/check/check.mjs"), &script)
-        .unwrap_or_else(|error| mend(&script, &error));
-    let told = Command::new("node").arg(&script).args(files()).output();
+/// Runs a script of tests/schemas beside the packages that it needs.
+pub fn schemas(script: &str, files: &[PathBuf]) -> String {
+    let run = root().join("target/tools/schemas").join(script);
+    fs::copy(root().join("tests/schemas").join(script), &run)
+        .unwrap_or_else(|error| mend(&run, &error));
+    let told = Command::new("node").arg(&run).args(files).output();
     let told = told.unwrap_or_else(|error| mend(Path::new("node"), &error));
-    let out = String::from_utf8_lossy(&told.stdout);
     let err = String::from_utf8_lossy(&told.stderr);
     assert!(told.status.success(), "{err}");
-    assert!(out.starts_with("6 dashboards, "), "{out}");
+    String::from_utf8(told.stdout).unwrap()
+}
+
+#[test]
+fn grafanas_own_types_accept_them() {
+    let said = schemas("dashboards.mjs", &files());
+    assert!(said.starts_with("6 dashboards, "), "{said}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // Checks dashboards against the types that Grafana publishes: the dashboard as a whole, and the options and field
 // settings of each panel by its type.
 //
-//     node check.mjs DASHBOARD.json...
+//     node dashboards.mjs DASHBOARD.json...
 
 import Ajv from "ajv";
 import { readFileSync, readdirSync } from "node:fs";
