@@ -49,8 +49,11 @@ KNOWN: dict[str, Json] = {
     "networkPolicy.apiServerPorts": {"type": "array", "items": {"type": "integer"}},
     # A parent chart may have globals of its own.
     "global": {"type": "object"},
+    "affinity": {"type": "object"},
+    **{name: {"type": "object", "additionalProperties": {"type": "string"}} for name in [
+        "commonLabels", "podLabels", "podAnnotations", "nodeSelector", "relay.nodeSelector", "relay.podAnnotations",
+        "service.annotations", "serviceAccount.annotations", "monitor.labels", "rules.labels", "dashboards.annotations"]},
     "updateStrategy": {"type": "object"}, "resources": {"type": "object"}, "relay.resources": {"type": "object"},
-    "nodeSelector": {"type": "object"}, "relay.nodeSelector": {"type": "object"},
     "dashboards.grafanaOperator.instanceSelector": {"type": "object"},
 }
 
@@ -109,6 +112,8 @@ def wanted() -> dict[pathlib.Path, str]:
     values, said = yaml.safe_load(text), comments(text)
     whole = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart gramwatt",
              **schema(values, "", said)}
+    # The condition of a parent chart (gramwatt.enabled) reaches us too.
+    whole["properties"]["enabled"] = {"type": "boolean", "description": "For a parent chart; not used here."}
     made[CHART / "values.schema.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     readme = (CHART / "README.md").read_text(encoding="utf-8")
     begin, end = "<!-- generated: values -->\n", "<!-- end -->"

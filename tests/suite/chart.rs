@@ -43,7 +43,10 @@ fn sites() -> Vec<String> {
 
 /// What a Helm renders, in the order of kinds and names.
 fn rendered(helm: &str, release: &str, more: &[&str]) -> Vec<Value> {
-    let mut arguments = vec!["template", release, "helm/gramwatt", "--kube-version=1.34"];
+    let mut arguments = vec!["template", release, "helm/gramwatt"];
+    if !more.iter().any(|one| one.starts_with("--kube-version")) {
+        arguments.push("--kube-version=1.34");
+    }
     arguments.extend(more);
     let output = run(helm, &arguments);
     assert!(output.status.success(), "{more:?}: {}", said(&output));
@@ -100,17 +103,18 @@ fn both_helms_accept_it_and_render_the_same() {
 fn kubernetes_knows_every_key() {
     let dir = tempfile::tempdir().unwrap();
     for (number, site) in sites().iter().enumerate() {
-        let objects = rendered("helm4", "release", &["-f", site]);
-        let file = dir.path().join(format!("{number}.yaml"));
-        // Others' resources are checked by their own definitions, on a real cluster.
-        let ours = objects.iter().filter(|object| {
-            let version = object["apiVersion"].as_str().unwrap();
-            !version.starts_with("monitoring.coreos.com/")
-                && !version.starts_with("grafana.integreatly.org/")
-        });
-        let texts: Vec<String> = ours.map(|object| object.to_string()).collect();
-        fs::write(&file, texts.join("\n---\n")).unwrap();
         for version in ["1.25", "1.31", "1.37"] {
+            let kube = format!("--kube-version={version}");
+            let objects = rendered("helm4", "release", &["-f", site, &kube]);
+            // Others' resources are checked by their own definitions.
+            let ours = objects.iter().filter(|object| {
+                let version = object["apiVersion"].as_str().unwrap();
+                !version.starts_with("monitoring.coreos.com/")
+                    && !version.starts_with("grafana.integreatly.org/")
+            });
+            let texts: Vec<String> = ours.map(|object| object.to_string()).collect();
+            let file = dir.path().join(format!("{number}.yaml"));
+            fs::write(&file, texts.join("\n---\n")).unwrap();
             let file = file.to_string_lossy();
             let told = run("kubernetes-validate", &["--strict", "-k", version, &file]);
             let said = said(&told);
@@ -378,6 +382,47 @@ fn a_fraction_on_the_command_line_is_a_number() {
         text.contains("pue: 1.5\n") || text.ends_with("pue: 1.5"),
         "{text}"
     );
+    // What is a text to the program stays one.
+    let header = "config.node.pue.headers.X-Version=1.0";
+    let objects = rendered("helm4", "r", &["--set", header]);
+    let map = of_kind(&objects, "ConfigMap").find(|map| map["metadata"]["name"] == "r-gramwatt");
+    let text = map.unwrap()["data"]["gramwatt.yaml"].as_str().unwrap();
+    assert!(text.contains("X-Version: \"1.0\""), "{text}");
+}
+
+#[test]
+fn no_port_named_is_no_port_opened() {
+    let nothing = [
+        "--set",
+        "networkPolicy.enabled=true,networkPolicy.apiServerPorts=null",
+    ];
+    let objects = rendered("helm4", "r", &nothing);
+    let policy = of_kind(&objects, "NetworkPolicy").next().unwrap();
+    for rule in policy["spec"]["egress"].as_array().unwrap() {
+        assert!(
+            rule["ports"]
+                .as_array()
+                .is_some_and(|ports| !ports.is_empty()),
+            "{rule}"
+        );
+    }
+}
+
+#[test]
+fn it_can_be_part_of_another_chart_and_sections_may_be_empty() {
+    for values in [
+        "enabled=true",
+        "config=null",
+        "global=null",
+        "relay.config=null",
+    ] {
+        for helm in ["helm3", "helm4"] {
+            assert!(
+                !rendered(helm, "r", &["--set", values]).is_empty(),
+                "{values}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -447,6 +492,20 @@ fn what_is_wrong_is_refused_in_words() {
             &["relay.providers[0].type=energy-charts"],
             "set config.grid.zone, or relay.zones",
         ),
+        (
+            &["updateStrategy.rollingUpdate.maxSurge=1"],
+            "two pods cannot keep one node's books",
+        ),
+        (
+            &[
+                "relay.providers[0].type=energy-charts",
+                "config.grid.zone=DE",
+                "relay.replicas=2",
+                "relay.cacheSize=1Gi",
+            ],
+            "several cannot share one cache",
+        ),
+        (&["nodeSelector.gpu=true"], "gpu"),
     ] {
         for helm in ["helm3", "helm4"] {
             let mut arguments = vec!["template", "r", "helm/gramwatt"];

@@ -2,14 +2,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* Names of objects leave room for "-relay" and hashes of pods. */ -}}
+{{- /* Names of objects leave room for "-dashboard-workload", and hashes of pods, within 63. */ -}}
 {{- define "gramwatt.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 44 | trimSuffix "-" -}}
 {{- else if contains (include "gramwatt.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 44 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "gramwatt.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "gramwatt.name" .) | trunc 44 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "gramwatt.image" -}}
-{{- $registry := default .Values.image.registry .Values.global.imageRegistry -}}
+{{- $registry := default .Values.image.registry (default (dict) .Values.global).imageRegistry -}}
 {{- $name := .Values.image.repository -}}
 {{- if $registry -}}{{- $name = printf "%s/%s" $registry $name -}}{{- end -}}
 {{- if .Values.image.digest -}}
@@ -66,7 +66,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- /* Zones of the relay, as a JSON list. */ -}}
 {{- define "gramwatt.relayZones" -}}
-{{- $grid := default (dict) (get .Values.config "grid") -}}
+{{- $grid := default (dict) (get (default (dict) .Values.config) "grid") -}}
 {{- $zones := .Values.relay.zones -}}
 {{- if not $zones -}}{{- $zones = default (list) (get $grid "zones") -}}{{- end -}}
 {{- if and (not $zones) (get $grid "zone") -}}{{- $zones = list (get $grid "zone") -}}{{- end -}}
@@ -75,7 +75,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- /* What a node reads: the relay goes first among its providers, where the site names none. */ -}}
 {{- define "gramwatt.config" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (default (dict) .Values.config) -}}
 {{- if include "gramwatt.relay" . -}}
 {{- $grid := default (dict) (get $config "grid") -}}
 {{- /* A node that does not know its zone has nothing to ask about. */ -}}
@@ -88,15 +88,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- include "gramwatt.numbers" $config -}}
 {{- end -}}
 
-{{- /* YAML, in which 1.3 is a number: `--set` makes a text of it, and of no integer. */ -}}
+{{- /* YAML, in which a fraction is a number at the keys that take one: `--set` makes a text of 1.3, and of no integer. */ -}}
 {{- define "gramwatt.numbers" -}}
-{{- regexReplaceAll "(?m): \"(-?[0-9]+\\.[0-9]+)\"$" (toYaml .) ": ${1}" -}}
+{{- $keys := "pue|pue_fallback|intensity|cpu_watts|dram_watts_per_gib|lifetime_years|gpu_idle_below|ceiling_watts|scale" -}}
+{{- regexReplaceAll (printf "(?m)^( *(?:- )?(?:%s)): \"(-?[0-9]+\\.[0-9]+)\"$" $keys) (toYaml .) "${1}: ${2}" -}}
 {{- end -}}
 
 {{- define "gramwatt.relayConfig" -}}
 {{- $zones := include "gramwatt.relayZones" . | fromJsonArray -}}
 {{- $grid := dict "providers" .Values.relay.providers "zones" $zones "zone" (first $zones) -}}
-{{- $own := deepCopy .Values.relay.config -}}
+{{- $own := deepCopy (default (dict) .Values.relay.config) -}}
 {{- include "gramwatt.numbers" (mergeOverwrite (dict "grid" $grid) $own) -}}
 {{- end -}}
 
