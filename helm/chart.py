@@ -101,6 +101,24 @@ def rows(value: Any, path: str, said: dict[str, str]) -> list[str]:
     return [f"| `{path}` | `{default}` | {about} |"]
 
 
+def alerts() -> str:
+    """A table of the alerts, with what can be changed of each."""
+    rules = yaml.safe_load((ROOT / "deploy" / "rules" / "gramwatt-alerts.yaml").read_text(encoding="utf-8"))
+    made = ["| alert | severity | for | thresholds |", "|---|---|---|---|"]
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        limits = dict((name, value) for value, name in re.findall(r"([-+0-9.e]+)\s+# (\w+)", rule["expr"]))
+        told = ", ".join(f"`{name}: {value}`" for name, value in limits.items())
+        made.append(f"| {rule['alert']} | {rule['labels']['severity']} | {rule['for']} | {told} |")
+    return "\n".join(made)
+
+
+def block(text: str, name: str, content: str) -> str:
+    """The text with what is generated between two marks."""
+    begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+    before, rest = text.split(begin)
+    return f"{before}{begin}{content}\n{end}{rest.split(end, 1)[1]}"
+
+
 def wanted() -> dict[pathlib.Path, str]:
     """The text of every file that is made."""
     made: dict[pathlib.Path, str] = {}
@@ -116,10 +134,8 @@ def wanted() -> dict[pathlib.Path, str]:
     whole["properties"]["enabled"] = {"type": "boolean", "description": "For a parent chart; not used here."}
     made[CHART / "values.schema.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     readme = (CHART / "README.md").read_text(encoding="utf-8")
-    begin, end = "<!-- generated: values -->\n", "<!-- end -->"
-    before, rest = readme.split(begin)
     table = "\n".join(["| value | default | meaning |", "|---|---|---|", *rows(values, "", said)])
-    made[CHART / "README.md"] = f"{before}{begin}{table}\n{end}{rest.split(end, 1)[1]}"
+    made[CHART / "README.md"] = block(block(readme, "alerts", alerts()), "values", table)
     version = re.search(r'(?m)^version = "(.+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"))
     assert version
     chart = (CHART / "Chart.yaml").read_text(encoding="utf-8")
