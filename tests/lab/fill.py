@@ -13,7 +13,9 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -29,8 +31,9 @@ from model import DAY, HOUR
 RULES = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "rules" / "gramwatt-recording.yaml"
 # promtool reads the whole history for each block.
 BLOCKS = "--max-block-duration=360h"
-# Samples are a quarter of an hour apart: an instant query has to look back that far.
-FLAGS = ["--query.lookback-delta=20m", "--storage.tsdb.retention.time=10y"]
+# Samples are a quarter of an hour apart: an instant query has to look back that far. Who looks at the lab for a while looks
+# back further: its last sample is of the last full hour.
+LOOK_BACK, LOOK_BACK_LATER = "20m", "2h"
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,16 @@ def recorded(url: str, rule: Rule, start: int, end: int) -> Iterator[str]:
 
 
 @contextmanager
-def prometheus(folder: pathlib.Path, config: str = "", address: str = "127.0.0.1:0") -> Iterator[str]:
+def prometheus(folder: pathlib.Path, config: str = "", address: str = "127.0.0.1:0",
+               look_back: str = LOOK_BACK) -> Iterator[str]:
     """A server over FOLDER's data, and its address."""
     folder.mkdir(exist_ok=True)
     (folder / "prometheus.yml").write_text(config, encoding="utf-8")
     with open(folder / "prometheus.log", "w", encoding="utf-8") as log:
         server = subprocess.Popen(
             ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-             f"--web.listen-address={address}", *FLAGS], stderr=log)
+             f"--web.listen-address={address}", f"--query.lookback-delta={look_back}",
+             "--storage.tsdb.retention.time=10y"], stderr=log)
     try:
         yield ready(server, folder / "prometheus.log")
     finally:
@@ -140,7 +145,9 @@ def main() -> None:
     end = int(time.time()) // HOUR * HOUR if given.end == "now" else int(given.end)
     fill(end, given.folder)
     if given.serve:
-        with prometheus(given.folder, address=given.serve) as url:
+        # Whoever ends it ends the server too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        with prometheus(given.folder, address=given.serve, look_back=LOOK_BACK_LATER) as url:
             print(f"the lab until {time.strftime('%F %H:%MZ', time.gmtime(end))}: {url}", flush=True)
             while True:
                 time.sleep(3600)
