@@ -5,6 +5,7 @@ from __future__ import annotations
 from model import (BLUE, CLUSTER, COUNT, GREEN, INTENSITY, JOB, ORANGE, PER_SECOND, PURPLE, RATIO, SECONDS, SKY,
                    TIME, UIDS, VERMILION, YELLOW, Column, Dashboard, Panel, Query, Row, Variable, annotation,
                    fixed, lines, now, ranked, ranking, stat, states, steps, table)
+from recorded import ESTIMATED_SHARE
 
 HERE = 'cluster=~"$cluster",job=~"$job",grid_zone=~"$zone"'
 ALL = 'cluster=~"$cluster",job=~"$job"'
@@ -94,9 +95,7 @@ WHENCE = [
                      f"estimated, forecast, vintage) gramwatt_grid_info{{{HERE}}})", unit=COUNT, decimals=0)],
           width=16, height=7),
     stat("Estimated CO₂e", "The part of the CO2e of the chosen time that was booked with a factor that was not live.", RATIO,
-         "Nothing recorded in the chosen time", now(
-             'sum(sum_over_time(cluster:gramwatt_node_estimated_co2e_grams:increase1h{cluster=~"$cluster"}[$__range])) / '
-             'sum(sum_over_time(cluster:gramwatt_node_co2e_grams:increase1h{cluster=~"$cluster"}[$__range]))'),
+         "Nothing recorded in the chosen time", now(ESTIMATED_SHARE),
          width=8, height=7, decimals=1, limits=steps((None, BLUE), (0.2, ORANGE), (0.5, VERMILION))),
 ]
 

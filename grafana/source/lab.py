@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from model import (BLUE, CLUSTER, COUNT, GREEN, GREY, INTENSITY, KG, KG_HOUR, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS,
+from model import (BLUE, CLUSTER, COUNT, GREEN, GREY, INTENSITY, KG, KG_HOUR, KINDS, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS,
                    VERMILION, WATT, YELLOW, Column, Dashboard, Panel, Query, Row, annotation, lines, now, ranked,
                    ranked_whole, ranking, stat, steps, table)
+from recorded import (BOOKED, ESTIMATED_SHARE, GRAMS, HERE, HOURS, JOULES, MODELLED_SHARE, NO_RULES, by, hourly, total)
 
-HERE = 'cluster=~"$cluster"'
-GRAMS = f"cluster:gramwatt_node_co2e_grams:increase1h{{{HERE}}}"
-JOULES = f"cluster:gramwatt_node_energy_joules:increase1h{{{HERE}}}"
-# Of nodes that know their grid zone.
-BOOKED = f"cluster:gramwatt_node_co2e_energy_joules:increase1h{{{HERE}}}"
-MARKET = f"cluster:gramwatt_node_market_co2e_grams:increase1h{{{HERE}}}"
-EMBODIED = f"cluster:gramwatt_node_embodied_co2e_grams:increase1h{{{HERE}}}"
-TEAM_GRAMS = f"team:gramwatt_workload_co2e_grams:increase1h{{{HERE}}}"
-TEAM_JOULES = f"team:gramwatt_workload_energy_joules:increase1h{{{HERE}}}"
-TEAM_IDLE = f"team:gramwatt_workload_reserved_idle_joules:increase1h{{{HERE}}}"
+MARKET, EMBODIED = hourly("cluster", "node_market_co2e_grams"), hourly("cluster", "node_embodied_co2e_grams")
+TEAM_GRAMS, TEAM_JOULES = hourly("team", "workload_co2e_grams"), hourly("team", "workload_energy_joules")
+TEAM_IDLE = hourly("team", "workload_reserved_idle_joules")
 PAYER = "label_team, label_project, label_phase, user, workload_namespace, workload_type"
 NOBODY = "idle|system|unattributed|other"
 
-HOURS = "Sums of whole hours that the rules have recorded; the hour that runs is not in them."
-NO_RULES = "Nothing recorded yet: load gramwatt-recording.yaml and wait for a full hour"
 LOCATION = "Operational CO2e by location: joules x PUE x grid intensity of their moment."
-
-
-def total(series: str, span: str = "$__range") -> str:
-    return f"sum(sum_over_time({series}[{span}]))"
-
-
-def by(labels: str, series: str, span: str = "$__range") -> str:
-    return f"sum by ({labels}) (sum_over_time({series}[{span}]))"
 
 
 def clusters(course: str) -> str:
@@ -38,7 +22,7 @@ def clusters(course: str) -> str:
 
 
 # To rank them by.
-AT_END = clusters(f"sum by (cluster) (sum_over_time({GRAMS}[$__range] @ end()))")
+AT_END = clusters(by("cluster", GRAMS, at=" @ end()"))
 
 
 def named(label: str, series: str) -> str:
@@ -86,15 +70,13 @@ NOW = [
          now(f"{total(GRAMS)} / ({total(BOOKED)} / 3.6e6)"), decimals=0, color=PURPLE),
 ]
 
-KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
 WHERE = [
     lines("CO₂e by cluster", f"{LOCATION} Each bar is one interval. {HOURS}", KG, NO_RULES,
           ranked_whole("cluster", clusters(by("cluster", GRAMS, "$__interval")), AT_END, " / 1e3"), stacked=True, bars=True,
           interval="1h", by_rank=True),
     lines("Energy by kind of device", f"Energy of devices; `other` is what a meter of the node saw beyond them. {HOURS}",
           KWH, NO_RULES,
-          [Query("sum by (kind) (sum_over_time(cluster_kind:gramwatt_device_energy_joules:increase1h"
-                 f"{{{HERE}}}[$__interval])) / 3.6e6", "{{kind}}")], stacked=True, bars=True, interval="1h",
+          [Query(f"{by('kind', hourly('cluster_kind', 'device_energy_joules'), '$__interval')} / 3.6e6", "{{kind}}")], stacked=True, bars=True, interval="1h",
           colors=KINDS),
     ranking("CO₂e by team", "By the label `team` of workloads, in the chosen time. In brackets what is nobody's: (idle) is "
             "power at rest that nobody holds, (system) the machine itself, (none) workloads without the label. "
@@ -151,11 +133,11 @@ KINDS_OF_CO2E = [
          "the longest use of hardware matters most.", RATIO, NO_RULES,
          now(f"{total(EMBODIED)} / ({total(EMBODIED)} + {total(GRAMS)})"), color=GREY, decimals=1, width=5, height=7),
     stat("Modelled energy", "The part of the energy that no sensor measured, in the chosen time.", RATIO, NO_RULES,
-         now(f"{total(f'cluster:gramwatt_node_modelled_energy_joules:increase1h{{{HERE}}}')} / {total(JOULES)}"),
+         now(MODELLED_SHARE),
          color=GREY, decimals=1, width=5, height=7),
     stat("Estimated CO₂e", "The part of the CO2e that was booked with a factor that was not live: cached, forecast, or a "
          "yearly average.", RATIO, NO_RULES,
-         now(f"{total(f'cluster:gramwatt_node_estimated_co2e_grams:increase1h{{{HERE}}}')} / {total(GRAMS)}"),
+         now(ESTIMATED_SHARE),
          color=GREY, decimals=1, width=5, height=7),
 ]
 

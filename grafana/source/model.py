@@ -22,6 +22,9 @@ WATT, KWH, RATIO, SECONDS, COUNT, BYTES, TIME = (
 KG, KG_HOUR, INTENSITY, GRAMS, JOULE, PER_SECOND = (
     "suffix: kg CO₂e", "suffix: kg/h", "suffix: g/kWh", "suffix: g CO₂e", "joule", "suffix: /s")
 
+# What devices are, in all pictures alike.
+KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
+
 SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 
 # The dashboards, in the order of their links.
@@ -131,38 +134,36 @@ def steps(*limits: tuple[float | None, str]) -> Json:
     return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in limits]}
 
 
+def shown(color: Json, limits: Json | None, decimals: int | None, least: float | None = None,
+          most: float | None = None) -> Json:
+    """How values look; what is not said is left to Grafana."""
+    said = {"color": color, "thresholds": limits, "min": least, "max": most, "decimals": decimals}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def tinted(color: str, limits: Json | None) -> Json:
+    return {"mode": "thresholds"} if limits else fixed(color)
+
+
 def stat(title: str, about: str, unit: str, empty: str, query: Query, *, width: int = 4, height: int = 4,
-         color: str = BLUE, decimals: int | None = None, time_from: str = "", limits: Json | None = None,
-         mappings: Sequence[Json] = (), text: bool = False) -> Panel:
-    """One number; with a line of its course where the query is of a range."""
-    defaults: Json = {"color": {"mode": "thresholds"} if limits else fixed(color), "mappings": list(mappings)}
-    if limits:
-        defaults["thresholds"] = limits
-    if decimals is not None:
-        defaults["decimals"] = decimals
-    return Panel("stat", title, about, unit, empty, [query], width, height, defaults, time_from=time_from, options={
-        "graphMode": "none" if query.instant else "area", "colorMode": "value", "justifyMode": "auto",
-        "textMode": "value_and_name" if text else "value", "text": {"valueSize": 32}, "orientation": "auto", "wideLayout": True,
+         color: str = BLUE, decimals: int | None = None, time_from: str = "", limits: Json | None = None) -> Panel:
+    """One number, of the end of the range."""
+    return Panel("stat", title, about, unit, empty, [query], width, height, shown(tinted(color, limits), limits, decimals),
+                 time_from=time_from, options={
+        "graphMode": "none", "colorMode": "value", "justifyMode": "auto", "textMode": "value", "text": {"valueSize": 32}, "orientation": "auto", "wideLayout": True,
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}})
 
 
 def lines(title: str, about: str, unit: str, empty: str, queries: Sequence[Query], *, width: int = 12,
           height: int = 8, stacked: bool = False, bars: bool = False, colors: dict[str, str] | None = None,
           by_rank: bool = False, least: float | None = 0, most: float | None = None, limits: Json | None = None,
-          overrides: Sequence[Json] = (), interval: str = "", table: bool = False,
-          decimals: int | None = None) -> Panel:
+          overrides: Sequence[Json] = (), interval: str = "") -> Panel:
     """Courses over time. Stacked, or as bars of sums.
 
     Series have their `colors` by name, or `by_rank` (see `ranked`), so that the palette of Grafana, which is not safe,
     is not used.
     """
-    defaults: Json = {"color": {"mode": "palette-classic"}}
-    if least is not None:
-        defaults["min"] = least
-    if most is not None:
-        defaults["max"] = most
-    if decimals is not None:
-        defaults["decimals"] = decimals
+    defaults = shown({"mode": "palette-classic"}, limits, None, least, most)
     custom: Json = {
         "drawStyle": "bars" if bars else "line", "lineWidth": 0 if bars else 2, "lineInterpolation": "linear",
         "fillOpacity": 85 if bars else 60 if stacked else 0, "showPoints": "never", "spanNulls": False,
@@ -172,16 +173,12 @@ def lines(title: str, about: str, unit: str, empty: str, queries: Sequence[Query
         # Or a share that is always 0 gets an axis of thousands of percent.
         custom["axisSoftMax"] = 0.05
     if limits:
-        defaults["thresholds"] = limits
         custom["thresholdsStyle"] = {"mode": "dashed"}
     ranks = [{"matcher": {"id": "byFrameRefID", "options": chr(ord("A") + n)},
               "properties": [{"id": "color", "value": fixed(color)}]} for n, color in enumerate(RANKS)]
-    calcs = (["sum"] if bars else ["mean", "lastNotNull"]) if table else []
     return Panel("timeseries", title, about, unit, empty, queries, width, height, defaults, custom,
                  [*paint(colors or {}), *(ranks if by_rank else []), *overrides],
-                 {"legend": {"displayMode": "table" if table else "list", "placement": "right" if table else "bottom",
-                             "showLegend": True, "calcs": calcs, **({"sortBy": "Sum" if bars else "Mean",
-                                                                    "sortDesc": True} if table else {})},
+                 {"legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
                   "tooltip": {"mode": "multi", "sort": "desc"}}, interval=interval)
 
 
@@ -189,15 +186,7 @@ def ranking(title: str, about: str, unit: str, empty: str, query: Query, *, widt
             color: str = BLUE, colors: dict[str, str] | None = None, least: float | None = 0,
             most: float | None = None, limits: Json | None = None, decimals: int | None = None) -> Panel:
     """Bars with their names, longest first: `query` sorts."""
-    defaults: Json = {"color": {"mode": "thresholds"} if limits else fixed(color)}
-    if limits:
-        defaults["thresholds"] = limits
-    if least is not None:
-        defaults["min"] = least
-    if most is not None:
-        defaults["max"] = most
-    if decimals is not None:
-        defaults["decimals"] = decimals
+    defaults = shown(tinted(color, limits), limits, decimals, least, most)
     return Panel("bargauge", title, about, unit, empty, [query], width, height, defaults,
                  overrides=paint(colors or {}), options={
                      "orientation": "horizontal", "displayMode": "basic", "valueMode": "text", "namePlacement": "left", "text": {"titleSize": 12, "valueSize": 13},

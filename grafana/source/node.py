@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model import (BLUE, CLUSTER, GREEN, GREY, INTENSITY, JOB, KG, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS, VERMILION, WATT,
+from model import (BLUE, CLUSTER, GREEN, GREY, INTENSITY, JOB, KG, KINDS, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS, VERMILION, WATT,
                    YELLOW, Column, Dashboard, Query, Row, Variable, annotation, lines, now, ranked,
                    ranked_whole, stat, states, steps,
                    table)
@@ -15,7 +15,6 @@ RAW = "Read from the counters themselves, over the chosen time."
 
 INSTANCE = Variable("instance", "Node", "The target, which is the node's name where the chart set it.",
                     'label_values(gramwatt_node_info{cluster=~"$cluster",job=~"$job"}, instance)', all=False)
-KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
 SEEN = "No device tells watts: see `gramwatt doctor` on the node"
 
 

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from model import (BLUE, BYTES, CLUSTER, COUNT, GREY, JOB, JOULE, KWH, ORANGE, RATIO, SECONDS, SKY, UIDS,
                    VERMILION, Column, Dashboard, Link, Query, Row, lines, now, ranked, ranking, stat, states, steps, table)
+from recorded import ESTIMATED, ESTIMATED_SHARE, GRAMS, JOULES, MODELLED, MODELLED_SHARE, NO_RULES, by, hourly, total
 
 ON = "cluster, job, instance"
 HERE = 'cluster=~"$cluster",job=~"$job"'
-RECORDED = 'cluster=~"$cluster"'
-NO_RULES = "Nothing recorded yet: load gramwatt-recording.yaml and wait for a full hour"
 NO_NODE = "No node answers"
 WELL = steps((None, BLUE), (0.05, ORANGE), (0.5, VERMILION))
 
+NOBODYS = total(hourly("team", "workload_energy_joules", ',workload_type="unattributed"'))
+UNATTRIBUTED = f"{NOBODYS} / {total(hourly('team', 'workload_energy_joules'))}"
 
-def total(series: str, span: str = "$__range") -> str:
-    return f"sum(sum_over_time({series}{{{RECORDED}}}[{span}]))"
 
+def share(part: str, whole: str) -> str:
+    """Of each cluster, interval by interval."""
+    return f"{by('cluster', part, '$__interval')} / {by('cluster', whole, '$__interval')}"
 
-JOULES, GRAMS = "cluster:gramwatt_node_energy_joules:increase1h", "cluster:gramwatt_node_co2e_grams:increase1h"
-MODELLED = "cluster:gramwatt_node_modelled_energy_joules:increase1h"
-ESTIMATED = "cluster:gramwatt_node_estimated_co2e_grams:increase1h"
-UNATTRIBUTED = ('sum(sum_over_time(team:gramwatt_workload_energy_joules:increase1h{cluster=~"$cluster",'
-                'workload_type="unattributed"}[$__range])) / '
-                'sum(sum_over_time(team:gramwatt_workload_energy_joules:increase1h{cluster=~"$cluster"}[$__range]))')
 
 SCRAPED = f"count by ({ON}) (last_over_time(gramwatt_build_info{{{HERE}}}[1d]))"
 NUMBERS = [
     stat("Modelled energy", "The part of the energy that no sensor measured, in the chosen time. A model is off by 10 to 50 %.",
-         RATIO, NO_RULES, now(f"{total(MODELLED)} / {total(JOULES)}"), decimals=1, limits=WELL),
+         RATIO, NO_RULES, now(MODELLED_SHARE), decimals=1, limits=WELL),
     stat("Estimated CO₂e", "The part of the CO2e that was booked with a factor that was not live.", RATIO, NO_RULES,
-         now(f"{total(ESTIMATED)} / {total(GRAMS)}"), decimals=1, limits=WELL),
+         now(ESTIMATED_SHARE), decimals=1, limits=WELL),
     stat("Unattributed energy", "The part of the energy of which nobody knows who used it: downtimes, and devices whose users "
          "could not be listed.", RATIO, "No workload is looked for", now(UNATTRIBUTED), decimals=1, limits=WELL),
     stat("Closure error", "The largest difference at this moment between a node and its devices, or its devices and its "
@@ -60,14 +56,10 @@ HOW = [
                 f"gramwatt_device_info{{{HERE}}}[$__range]))) / 3.6e6)",
                 "{{method}}"), colors=METHODS, height=7),
     lines("Modelled share of the energy", "By cluster, hour by hour; the eight largest.", RATIO, NO_RULES,
-          ranked("cluster", f"sum by (cluster) (sum_over_time({MODELLED}{{{RECORDED}}}[$__interval])) / sum by (cluster) "
-                 f"(sum_over_time({JOULES}{{{RECORDED}}}[$__interval]))",
-                 f"sum by (cluster) (sum_over_time({JOULES}{{{RECORDED}}}[$__range] @ end()))"), by_rank=True, interval="1h",
+          ranked("cluster", share(MODELLED, JOULES), by("cluster", JOULES, at=" @ end()")), by_rank=True, interval="1h",
           width=8, height=7),
     lines("Estimated share of the CO₂e", "By cluster, hour by hour; the eight largest.", RATIO, NO_RULES,
-          ranked("cluster", f"sum by (cluster) (sum_over_time({ESTIMATED}{{{RECORDED}}}[$__interval])) / sum by (cluster) "
-                 f"(sum_over_time({GRAMS}{{{RECORDED}}}[$__interval]))",
-                 f"sum by (cluster) (sum_over_time({GRAMS}{{{RECORDED}}}[$__range] @ end()))"), by_rank=True, interval="1h",
+          ranked("cluster", share(ESTIMATED, GRAMS), by("cluster", GRAMS, at=" @ end()")), by_rank=True, interval="1h",
           width=8, height=7),
 ]
 
@@ -107,6 +99,7 @@ RUNNING = [
           [Query(f"sum by (reason) (gramwatt_workload_unlisted_joules{{{HERE}}})", "{{reason}}")], stacked=True,
           colors={"pending": SKY, "ended": GREY}, height=7),
 ]
+
 
 def nodes(series: str) -> str:
     """Of nodes alone: other jobs have such series too."""

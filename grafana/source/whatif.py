@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import recorded
 from model import (BLUE, CLUSTER, GREY, INTENSITY, KG, KWH, ORANGE, PURPLE, RATIO, UIDS, VERMILION, WATT,
                    Column, Dashboard, Row, Variable, now, ranking, stat, table, words)
+from recorded import HERE, HOURS, NO_RULES, by
 
-HERE = 'cluster=~"$cluster"'
-HOURS = "Sums of whole hours that the rules have recorded; the hour that runs is not in them."
-NO_RULES = "Nothing recorded yet: load gramwatt-recording.yaml and wait for a full hour"
 NO_RELAY = "No relay is scraped: it tells the figures of other places (gramwatt grid)"
 YEARLY = "With the yearly mean that is bundled, not with hours: its source and vintage are in the label `source` of the series."
 
 
-def by_cluster(series: str) -> str:
-    return f"sum by (cluster) (sum_over_time(cluster:{series}:increase1h{{{HERE}}}[$__range]))"
-
-
 # Of nodes that know their grid zone: the others have no grams to compare with.
-ENERGY, GRAMS = by_cluster("gramwatt_node_co2e_energy_joules"), by_cluster("gramwatt_node_co2e_grams")
+ENERGY, GRAMS = by("cluster", recorded.BOOKED), by("cluster", recorded.GRAMS)
 PUE = f"avg by (cluster) (avg_over_time(cluster:gramwatt_pue_ratio:avg{{{HERE}}}[$__range]))"
 KWH_IT = f"sum({ENERGY}) / 3.6e6"
 # Energy at the meter of the building, as it was.

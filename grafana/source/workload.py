@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from model import (BLUE, CLUSTER, GREY, INTENSITY, KG, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS, VERMILION, WATT, Column,
+from model import (BLUE, CLUSTER, GREY, INTENSITY, KG, KINDS, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS, VERMILION, WATT, Column,
                    Dashboard, Link, Query, Row, Variable, lines, now, ranked_whole, stat, steps, table)
+from recorded import HOURS
 
 IDS = "cluster, job, instance, workload_type, workload_namespace, workload, workload_container"
 WHO = 'cluster=~"$cluster",workload_type=~"$type",workload_namespace=~"$namespace",workload=~"$workload"'
@@ -15,9 +16,7 @@ INFO = f"topk by ({IDS}) (1, last_over_time(workload:gramwatt_workload_info:last
 # All types of workloads that are somebody's.
 MANAGERS = "pod|slurm|container|systemd|process"
 
-HOURS = "Sums of whole hours that the rules have recorded; the hour that runs is not in them."
 NOTHING = "Nothing recorded of such workloads in the chosen time"
-KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
 
 
 def hours(what: str, span: str = "$__range") -> str:
