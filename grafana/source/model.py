@@ -272,9 +272,9 @@ def states(title: str, about: str, empty: str, query: Query, names: dict[int, tu
                           "tooltip": {"mode": "single", "sort": "none"}})
 
 
-def words(text: str, *, title: str = "", width: int = 24, height: int = 3) -> Panel:
+def words(text: str, *, height: int) -> Panel:
     """Text in Markdown."""
-    return Panel("text", title, "How to read this dashboard.", "none", "", [], width, height,
+    return Panel("text", "", "How to read this dashboard.", "none", "", [], 24, height,
                  options={"mode": "markdown", "content": text,
                           "code": {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False}})
 
@@ -287,39 +287,32 @@ class Row:
 
 @dataclass(frozen=True)
 class Variable:
-    """`query` asks Prometheus for values; else `options` are all there are."""
+    """`query` asks Prometheus for values; without one it is a text of the reader's."""
 
     name: str
     label: str
     about: str
     query: str = ""
-    options: Sequence[str] = ()
     default: str = ""
     many: bool = True
     every: str = ".*"
-    text: bool = False
-    sort: int = 1
     all: bool = True
 
     def json(self) -> Json:
         common: Json = {"name": self.name, "label": self.label, "description": self.about, "hide": 0,
                         "skipUrlSync": False}
-        if self.text:
+        if not self.query:
             chosen = {"text": self.default, "value": self.default, "selected": True}
             return {**common, "type": "textbox", "query": self.default, "current": chosen, "options": [chosen]}
-        if self.query:
-            all_of_them = self.many and self.all
-            current: Json = ({"text": ["All"], "value": ["$__all"]} if all_of_them else
-                             {"text": self.default, "value": self.default} if self.default else {"text": "", "value": ""})
-            made = {**common, "type": "query", "datasource": SOURCE,
-                    "query": {"query": self.query, "refId": self.name}, "refresh": 2, "regex": "", "sort": self.sort,
-                    "multi": self.many, "includeAll": all_of_them, "current": current, "options": []}
-            if all_of_them:
-                made["allValue"] = self.every
-            return made
-        options = [{"text": one, "value": one, "selected": one == self.default} for one in self.options]
-        return {**common, "type": "custom", "query": ",".join(self.options), "multi": False, "includeAll": False,
-                "current": {"text": self.default, "value": self.default}, "options": options}
+        all_of_them = self.many and self.all
+        current: Json = ({"text": ["All"], "value": ["$__all"]} if all_of_them else
+                         {"text": self.default, "value": self.default})
+        made = {**common, "type": "query", "datasource": SOURCE,
+                "query": {"query": self.query, "refId": self.name}, "refresh": 2, "regex": "", "sort": 1,
+                "multi": self.many, "includeAll": all_of_them, "current": current, "options": []}
+        if all_of_them:
+            made["allValue"] = self.every
+        return made
 
 
 DATASOURCE: Json = {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus",

@@ -135,7 +135,7 @@ VARIABLES = [
     Variable("region", "Region", "A region of it.",
              'label_values(gramwatt_reference_cloud_grams_per_kwh{provider="$provider"}, cloud_region)', default="eu-north-1",
              many=False),
-    Variable("pue", "PUE", "Facility power over IT power of another building, 1 or more.", default="1.2", text=True),
+    Variable("pue", "PUE", "Facility power over IT power of another building, 1 or more.", default="1.2"),
 ]
 
 DASHBOARD = Dashboard(
