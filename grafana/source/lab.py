@@ -5,7 +5,8 @@ from __future__ import annotations
 from model import (BLUE, CLUSTER, COUNT, GREEN, GREY, INTENSITY, KG, KG_HOUR, KINDS, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS,
                    VERMILION, WATT, YELLOW, Column, Dashboard, Panel, Query, Row, annotation, lines, now, ranked,
                    ranked_whole, ranking, stat, steps, table)
-from recorded import (BOOKED, ESTIMATED_SHARE, GRAMS, HERE, HOURS, JOULES, MODELLED_SHARE, NO_RULES, by, hourly, total)
+from recorded import (BOOKED, ESTIMATED_SHARE, GRAMS, HERE, HOURS, JOULES, MODELLED_SHARE, NO_RULES, by, clusters, hourly,
+                      total)
 
 MARKET, EMBODIED = hourly("cluster", "node_market_co2e_grams"), hourly("cluster", "node_embodied_co2e_grams")
 TEAM_GRAMS, TEAM_JOULES = hourly("team", "workload_co2e_grams"), hourly("team", "workload_energy_joules")
@@ -14,11 +15,6 @@ PAYER = "label_team, label_project, label_phase, user, workload_namespace, workl
 NOBODY = "idle|system|unattributed|other"
 
 LOCATION = "Operational CO2e by location: joules x PUE x grid intensity of their moment."
-
-
-def clusters(course: str) -> str:
-    """Who has no label has a name in the legend all the same."""
-    return f'label_replace({course}, "cluster", "all", "cluster", "")'
 
 
 # To rank them by.

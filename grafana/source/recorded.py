@@ -20,6 +20,11 @@ def total(series: str, span: str = "$__range") -> str:
     return f"sum(sum_over_time({series}[{span}]))"
 
 
+def clusters(course: str) -> str:
+    """Who has no label has a name in the legend all the same."""
+    return f'label_replace({course}, "cluster", "all", "cluster", "")'
+
+
 GRAMS, JOULES = hourly("cluster", "node_co2e_grams"), hourly("cluster", "node_energy_joules")
 # Of nodes that know their grid zone.
 BOOKED = hourly("cluster", "node_co2e_energy_joules")

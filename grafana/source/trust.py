@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model import (BLUE, BYTES, CLUSTER, COUNT, GREY, JOB, JOULE, KWH, ORANGE, RATIO, SECONDS, SKY, UIDS,
                    VERMILION, Column, Dashboard, Link, Query, Row, lines, now, ranked, ranking, stat, states, steps, table)
-from recorded import ESTIMATED, ESTIMATED_SHARE, GRAMS, JOULES, MODELLED, MODELLED_SHARE, NO_RULES, by, hourly, total
+from recorded import ESTIMATED, ESTIMATED_SHARE, GRAMS, JOULES, MODELLED, MODELLED_SHARE, NO_RULES, by, clusters, hourly, total
 
 ON = "cluster, job, instance"
 HERE = 'cluster=~"$cluster",job=~"$job"'
@@ -17,7 +17,7 @@ UNATTRIBUTED = f"{NOBODYS} / {total(hourly('team', 'workload_energy_joules'))}"
 
 def share(part: str, whole: str) -> str:
     """Of each cluster, interval by interval."""
-    return f"{by('cluster', part, '$__interval')} / {by('cluster', whole, '$__interval')}"
+    return clusters(f"{by('cluster', part, '$__interval')} / {by('cluster', whole, '$__interval')}")
 
 
 SCRAPED = f"count by ({ON}) (last_over_time(gramwatt_build_info{{{HERE}}}[1d]))"
@@ -56,10 +56,10 @@ HOW = [
                 f"gramwatt_device_info{{{HERE}}}[$__range]))) / 3.6e6)",
                 "{{method}}"), colors=METHODS, height=7),
     lines("Modelled share of the energy", "By cluster, hour by hour; the eight largest.", RATIO, NO_RULES,
-          ranked("cluster", share(MODELLED, JOULES), by("cluster", JOULES, at=" @ end()")), by_rank=True, interval="1h",
+          ranked("cluster", share(MODELLED, JOULES), clusters(by("cluster", JOULES, at=" @ end()"))), by_rank=True, interval="1h",
           width=8, height=7),
     lines("Estimated share of the CO₂e", "By cluster, hour by hour; the eight largest.", RATIO, NO_RULES,
-          ranked("cluster", share(ESTIMATED, GRAMS), by("cluster", GRAMS, at=" @ end()")), by_rank=True, interval="1h",
+          ranked("cluster", share(ESTIMATED, GRAMS), clusters(by("cluster", GRAMS, at=" @ end()"))), by_rank=True, interval="1h",
           width=8, height=7),
 ]
 
