@@ -2,14 +2,14 @@
 //! webhook.
 
 use crate::moving::Machine;
-use crate::pages::{mend, tool};
-use crate::program::{Killed, Log, Program, gramwatt, until};
+use crate::program::{Killed, Program, gramwatt, until};
 use crate::prometheus::Prometheus;
+use crate::tools::{listening, root, tool};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -80,26 +80,16 @@ impl Alertmanager {
         );
         let file = dir.join("alertmanager.yml");
         std::fs::write(&file, config).unwrap();
-        let program = tool("prometheus-alertmanager");
-        let mut server = Killed(
-            Command::new(&program)
+        let (server, _, address) = listening(
+            Command::new(tool("prometheus-alertmanager"))
                 .arg(format!("--config.file={}", file.display()))
                 .arg(format!("--storage.path={}", dir.join("alerts").display()))
                 .args([
                     "--web.listen-address=127.0.0.1:0",
                     "--cluster.listen-address=",
-                ])
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap_or_else(|error| mend(&program, &error)),
+                ]),
+            "Listening on",
         );
-        let log = Log::of(&mut server.0);
-        let address = until("Alertmanager says where it listens", || {
-            let ended = server.0.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", log.text());
-            log.address("Listening on")
-        });
         Self {
             _server: server,
             address,
@@ -109,7 +99,7 @@ impl Alertmanager {
 
 /// Our alerts, without their patience: the test has less.
 fn impatient_rules() -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rules/gramwatt-alerts.yaml");
+    let file = root().join("deploy/rules/gramwatt-alerts.yaml");
     let mut rules: Value = serde_yaml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     for group in rules["groups"].as_array_mut().unwrap() {
         for rule in group["rules"].as_array_mut().unwrap() {

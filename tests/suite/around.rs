@@ -1,19 +1,14 @@
 //! What stands around a Gramwatt: the configurations of Prometheus and Alertmanager, compose.yaml, `make demo`, and a store that
 //! many clusters write to.
 
-use crate::pages::{mend, tool};
-use crate::program::{Killed, Log, Program, get, until};
+use crate::program::{Log, Program, get, until};
 use crate::prometheus::lasting_port;
+use crate::tools::{done, root, started, tool};
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 #[test]
 fn configurations_are_right() {
@@ -35,17 +30,11 @@ fn configurations_are_right() {
             "deploy/alertmanager/alertmanager.yaml",
         ),
     ] {
-        let program = tool(program);
-        let told = Command::new(&program)
-            .args(verb.split(' '))
-            .arg(root().join(file))
-            .output()
-            .unwrap_or_else(|error| mend(&program, &error));
-        let (out, err) = (
-            String::from_utf8_lossy(&told.stdout),
-            String::from_utf8_lossy(&told.stderr),
+        done(
+            Command::new(tool(program))
+                .args(verb.split(' '))
+                .arg(root().join(file)),
         );
-        assert!(told.status.success(), "{file}: {out}{err}");
     }
 }
 
@@ -94,18 +83,15 @@ fn the_demo_serves_itself_and_those_around_it_and_ends_as_one() {
     let ports = [0, 1, 2].map(|_| lasting_port());
     let [own, prometheus, alertmanager] =
         ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let mut demo = Killed(
+    let mut demo = started(
         Command::new("bash")
             .arg(root().join("scripts/demo.sh"))
             .arg(env!("CARGO_BIN_EXE_gramwatt"))
             .env("PORTS", ports.map(|port| port.to_string()).join(" "))
             .env("FOLDER", dir.path())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             // `kill 0` in it ends its own group and not ours.
-            .process_group(0)
-            .spawn()
-            .unwrap(),
+            .process_group(0),
     );
     let log = Log::of(&mut demo.0);
     until("Prometheus has its rules and scrapes the demo", || {
@@ -134,9 +120,8 @@ fn the_demo_serves_itself_and_those_around_it_and_ends_as_one() {
 fn an_agent_writes_to_a_store_and_no_joule_is_lost_on_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let store = SocketAddr::from(([127, 0, 0, 1], lasting_port()));
-    let victoria = tool("victoria-metrics");
-    let _victoria = Killed(
-        Command::new(&victoria)
+    let _victoria = started(
+        Command::new(tool("victoria-metrics"))
             .arg(format!(
                 "-storageDataPath={}",
                 dir.path().join("store").display()
@@ -147,10 +132,7 @@ fn an_agent_writes_to_a_store_and_no_joule_is_lost_on_the_way() {
                 "-loggerLevel=ERROR",
                 "-search.latencyOffset=0s",
             ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| mend(&victoria, &error)),
+            .stderr(Stdio::null()),
     );
     until("the store answers", || {
         (get(store, "/health").ok()?.status == 200).then_some(())
@@ -176,9 +158,8 @@ fn an_agent_writes_to_a_store_and_no_joule_is_lost_on_the_way() {
         .replace("scrape_interval: 30s", "scrape_interval: 1s");
     let file = dir.path().join("agent.yaml");
     fs::write(&file, config).unwrap();
-    let agent = tool("prometheus");
-    let _agent = Killed(
-        Command::new(&agent)
+    let _agent = started(
+        Command::new(tool("prometheus"))
             .arg("--enable-feature=agent")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!(
@@ -186,10 +167,7 @@ fn an_agent_writes_to_a_store_and_no_joule_is_lost_on_the_way() {
                 dir.path().join("agent").display()
             ))
             .arg("--web.listen-address=127.0.0.1:0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| mend(&agent, &error)),
+            .stderr(Stdio::null()),
     );
     let series =
         "gramwatt_node_energy_joules_total%7Bcluster%3D%22fra%22%2Cinstance%3D%22127.0.0.1%22%7D";

@@ -1,33 +1,22 @@
 //! The Helm chart, rendered by Helm 3 and by Helm 4: valid for Kubernetes, without privilege, and of one piece with its sources.
 
 use crate::dashboards::schemas;
-use crate::pages::{mend, tool};
-use crate::program::{Killed, get, until};
+use crate::program::{get, until};
 use crate::prometheus::lasting_port;
+use crate::tools::{ended, root, said, started, tool};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn run(program: &str, arguments: &[&str]) -> Output {
-    let program = tool(program);
-    let mut command = Command::new(&program);
-    command.args(arguments).current_dir(root());
-    command
-        .output()
-        .unwrap_or_else(|error| mend(&program, &error))
-}
-
-fn said(output: &Output) -> String {
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    format!("{out}{err}")
+    ended(
+        Command::new(tool(program))
+            .args(arguments)
+            .current_dir(root()),
+    )
 }
 
 /// The values of each kind of site.
@@ -586,15 +575,11 @@ fn the_archive_goes_through_a_registry_unchanged() {
         store.display()
     );
     fs::write(&config, text).unwrap();
-    let registry = tool("docker-registry");
-    let _registry = Killed(
-        Command::new(&registry)
+    let _registry = started(
+        Command::new(tool("docker-registry"))
             .arg("serve")
             .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| mend(&registry, &error)),
+            .stderr(Stdio::null()),
     );
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     until("the registry answers", || {

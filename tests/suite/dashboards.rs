@@ -1,15 +1,11 @@
 //! The dashboards as files: made from their source, valid for Grafana, linked to each other, and about series that there are.
 
-use crate::pages::{mend, tool};
+use crate::tools::{done, mend, root, tool};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn files() -> Vec<PathBuf> {
     let all = fs::read_dir(root().join("grafana")).unwrap();
@@ -74,16 +70,10 @@ pub fn rules(key: &str) -> Vec<(String, String)> {
 
 #[test]
 fn dashboards_are_what_their_source_makes() {
-    let python = tool("python3");
-    let told = Command::new(&python)
-        .args(["-B", "grafana/source/build.py", "--check"])
-        .current_dir(root())
-        .output()
-        .unwrap_or_else(|error| mend(&python, &error));
-    assert!(
-        told.status.success(),
-        "{}",
-        String::from_utf8_lossy(&told.stderr)
+    done(
+        Command::new(tool("python3"))
+            .args(["-B", "grafana/source/build.py", "--check"])
+            .current_dir(root()),
     );
 }
 
@@ -92,11 +82,7 @@ pub fn schemas(script: &str, files: &[PathBuf]) -> String {
     let run = root().join("target/tools/schemas").join(script);
     fs::copy(root().join("tests/schemas").join(script), &run)
         .unwrap_or_else(|error| mend(&run, &error));
-    let told = Command::new("node").arg(&run).args(files).output();
-    let told = told.unwrap_or_else(|error| mend(Path::new("node"), &error));
-    let err = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{err}");
-    String::from_utf8(told.stdout).unwrap()
+    done(Command::new("node").arg(&run).args(files))
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! systemd opened.
 
 use crate::moving::Machine;
-use crate::pages::{mend, tool};
 use crate::program::{Program, run};
+use crate::tools::{mend, tool};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

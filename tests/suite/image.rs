@@ -2,8 +2,8 @@
 
 use crate::moving::Machine;
 use crate::nvml;
-use crate::pages::{mend, tool};
 use crate::program::{Program, until};
+use crate::tools::{done, root as repository, tool};
 use flate2::read::GzDecoder;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -15,22 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// What a command prints; it must succeed.
-fn told(command: &mut Command) -> String {
-    let program = PathBuf::from(command.get_program());
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| mend(&program, &error));
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {error}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn folder() -> TempDir {
     // Below target: what is executed there may be executed, which is not so in every /tmp.
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
@@ -39,7 +23,7 @@ fn folder() -> TempDir {
 /// The program as a release has it, without the tables for a debugger.
 fn stripped(folder: &Path) -> PathBuf {
     let binary = folder.join("gramwatt");
-    told(
+    done(
         Command::new("strip")
             .arg("-o")
             .args([&binary, Path::new(env!("CARGO_BIN_EXE_gramwatt"))]),
@@ -50,7 +34,7 @@ fn stripped(folder: &Path) -> PathBuf {
 /// The image's root file system with that program.
 fn root(folder: &Path, binary: &Path, name: &str) -> PathBuf {
     let root = folder.join(name);
-    told(
+    done(
         Command::new(repository().join("scripts/rootfs.sh"))
             .args([&root, binary])
             .env("SOURCE_DATE_EPOCH", "1700000000")
@@ -87,7 +71,7 @@ impl Container {
         fs::write(root.join("etc/gpus.json"), scenario.to_string()).unwrap();
         fs::write(root.join("etc/hosts"), "127.0.0.1 node.test\n").unwrap();
         for name in ["sys", "proc"] {
-            told(
+            done(
                 Command::new("cp")
                     .args(["-a", "-T"])
                     .args([machine.path(name), root.join("host").join(name)]),
@@ -95,9 +79,9 @@ impl Container {
         }
         // As the counters of powercap: their owner's alone.
         let host = root.join("host");
-        told(Command::new("chmod").args(["-R", "go="]).arg(host));
+        done(Command::new("chmod").args(["-R", "go="]).arg(host));
         let inside = repository().join("tests/image/inside.py");
-        let way = told(python().arg(inside).arg("ways").arg(&root));
+        let way = done(python().arg(inside).arg("ways").arg(&root));
         let way = way.trim().to_owned();
         println!("inside by way of {way}");
         Self { folder, way }
@@ -147,7 +131,7 @@ fn driver(root: &Path) {
     let libraries = find("libc.so.6").unwrap();
     let libraries = libraries.parent().unwrap();
     fs::copy(nvml::standin(), libraries.join("libnvml_standin.so")).unwrap();
-    told(
+    done(
         Command::new("gcc")
             .args(["-shared", "-nostdlib", "-Wl,--no-as-needed", "-o"])
             .arg(libraries.join("libnvidia-ml.so.1"))
@@ -231,13 +215,13 @@ fn it_serves_gpus_from_a_root_that_cannot_be_written_without_any_capability() {
     }
     assert_eq!(status["NoNewPrivs"], "1");
     assert_eq!(
-        told(&mut container.inside("writable", &[])),
+        done(&mut container.inside("writable", &[])),
         "run/gramwatt\n"
     );
 
     // By name, since glibc looks names up by files and libraries that must be there.
     let url = format!("http://node.test:{}/metrics", program.address.port());
-    let probed = told(&mut container.inside("/usr/bin/gramwatt", &["probe".into(), url]));
+    let probed = done(&mut container.inside("/usr/bin/gramwatt", &["probe".into(), url]));
     assert!(
         probed.contains(" W by 3 sensors; CO2e is booked"),
         "{probed}"
@@ -271,9 +255,9 @@ impl Archive {
             folder.join(format!("{name}-archive")),
         );
         let script = repository().join("scripts/oci.py");
-        let digest = told(python().arg(script).args([root, &tar]).arg("0123abc"));
+        let digest = done(python().arg(script).args([root, &tar]).arg("0123abc"));
         fs::create_dir(&unpacked).unwrap();
-        told(
+        done(
             Command::new("tar")
                 .arg("-xf")
                 .arg(&tar)
@@ -314,7 +298,7 @@ fn its_archive_is_the_same_each_time_and_what_it_says() {
     // A small program, since to compress ours takes longer than all the rest; what is packed matters not.
     let (source, binary) = (folder.path().join("small.c"), folder.path().join("small"));
     fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    told(Command::new("gcc").arg("-o").args([&binary, &source]));
+    done(Command::new("gcc").arg("-o").args([&binary, &source]));
     let archives = ["one", "two"].map(|name| {
         let root = root(folder.path(), &binary, name);
         Archive::of(folder.path(), &root)
@@ -353,7 +337,7 @@ fn its_archive_is_the_same_each_time_and_what_it_says() {
 
     let layer = folder.path().join("layer.tar");
     fs::write(&layer, &tar).unwrap();
-    let listed = told(
+    let listed = done(
         Command::new("tar")
             .args(["--numeric-owner", "-tvf"])
             .arg(&layer),

@@ -3,8 +3,8 @@
 
 mod bmc;
 
-use crate::pages::{mend, tool};
 use crate::program::{Killed, Program, until};
+use crate::tools::{mend, tool};
 use bmc::{Bmc, MESSAGE, OPENED, RAKP2, RAKP4, reading};
 use gramwatt::config::Config;
 use gramwatt::sensor::{Discovery, Fault, Finding, Presence, Roots, Sensor, Value, ipmi};

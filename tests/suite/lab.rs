@@ -1,11 +1,10 @@
 //! Thirty days of a lab of forty nodes in a real Prometheus: every rule and every panel has something to say, and it is true.
 
 use crate::dashboards::{boards, panels, rules, targets, text};
-use crate::pages::{mend, tool};
 use crate::prometheus::{Prometheus, sample};
+use crate::tools::{done, root, tool};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -23,21 +22,17 @@ type Truth = BTreeMap<String, BTreeMap<String, f64>>;
 
 fn lab() -> (Prometheus, Truth) {
     let dir: TempDir = tempfile::tempdir().unwrap();
-    let python = tool("python3");
-    let fill = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/fill.py");
     let tools = tool("promtool");
     let tools = tools.parent().unwrap().to_string_lossy();
     let path = format!("{tools}:{}", std::env::var("PATH").unwrap());
-    let told = Command::new(&python)
-        .arg("-B")
-        .arg(fill)
-        .arg(END.to_string())
-        .arg(dir.path())
-        .env("PATH", path)
-        .output()
-        .unwrap_or_else(|error| mend(&python, &error));
-    let said = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{said}");
+    done(
+        Command::new(tool("python3"))
+            .arg("-B")
+            .arg(root().join("tests/lab/fill.py"))
+            .arg(END.to_string())
+            .arg(dir.path())
+            .env("PATH", path),
+    );
     let truth = std::fs::read_to_string(dir.path().join("truth.json")).unwrap();
     let flags = ["--query.lookback-delta=20m"];
     (

@@ -40,5 +40,6 @@ mod rules;
 mod secrets;
 mod shares;
 mod systemd;
+mod tools;
 mod truth;
 mod wedged;

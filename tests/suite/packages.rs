@@ -1,11 +1,11 @@
 //! The packages for Debian and Fedora, built of the program under test and taken apart again. Nothing is installed on
 //! this machine: the scripts of the .deb work in another root (DPKG_ROOT), those of the .rpm are only read.
 
-use crate::pages::{mend, tool};
+use crate::tools::{done, tool};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
@@ -25,21 +25,6 @@ const FILES: [&str; 8] = [
     "/usr/share/doc/gramwatt/README.md",
     "/etc/gramwatt/gramwatt.yaml",
 ];
-
-/// Runs a command to its end, which must be a good one, and gives what it printed.
-fn done(command: &mut Command) -> String {
-    let program = PathBuf::from(command.get_program());
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| mend(&program, &error));
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{command:?}: {out}{err}");
-    out
-}
 
 /// Where Cargo.toml takes the manual from. It is written once, for both packages.
 static MANUAL: LazyLock<()> = LazyLock::new(|| {

@@ -2,12 +2,13 @@
 
 use crate::golden;
 use crate::machine::Machine;
+use crate::tools::{mend, said, tool};
 use gramwatt::data::Reference;
 use gramwatt::exposition;
 use gramwatt::snapshot::{Process, Snapshot};
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -44,43 +45,28 @@ fn snapshots() -> Vec<Arc<Snapshot>> {
         .collect()
 }
 
-/// A program that `make setup` fetches, or that the machine has.
-pub fn tool(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fetched = root.join("target/tools/bin").join(name);
-    if fetched.exists() {
-        fetched
-    } else {
-        name.into()
-    }
-}
-
-pub fn mend(program: &Path, error: &std::io::Error) -> ! {
-    panic!(
-        "{}: {error}: run `make setup` (it fetches Debian's prometheus, which holds promtool, and snmpd, and a \
-         Python environment with prometheus_client)",
-        program.display()
-    )
+/// `promtool check metrics` has nothing to say of a page.
+pub fn lint(page: &str) {
+    let promtool = tool("promtool");
+    let mut child = Command::new(&promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| mend(&promtool, &error));
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(page.as_bytes()).expect("it reads");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    let said = said(&output);
+    assert!(output.status.success() && said.is_empty(), "{said}\n{page}");
 }
 
 #[test]
 fn promtool_has_nothing_to_say() {
-    let promtool = tool("promtool");
     for snapshot in snapshots() {
-        let mut child = Command::new(&promtool)
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| mend(&promtool, &error));
-        let page = exposition::text(&snapshot);
-        let mut input = child.stdin.take().expect("its input");
-        input.write_all(page.as_bytes()).expect("it reads");
-        drop(input);
-        let output = child.wait_with_output().expect("it ends");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{said}\n{page}");
+        lint(&exposition::text(&snapshot));
     }
 }
 

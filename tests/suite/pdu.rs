@@ -1,8 +1,8 @@
 //! Power distribution units, through Net-SNMP's agent with the objects of APC's, Raritan's and others.
 
 use crate::moving::Machine;
-use crate::pages::{mend, tool};
 use crate::program::{Killed, Log, Program, Series, run, until};
+use crate::tools::{mend, tool};
 use gramwatt::config::Config;
 use gramwatt::sensor::{
     Fault, MeterClass, Part, Presence, Readings, Roots, Scope, Sensor, Value, pdu,

@@ -1,6 +1,7 @@
 //! The built program as a stranger meets it: started with arguments, talked to over HTTP, ended by a
 //! signal.
 
+use crate::tools::listening;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -124,13 +125,7 @@ impl Program {
 
     /// Starts it with just these arguments, and waits until it is ready.
     pub fn spawn(mut command: Command) -> Self {
-        let mut child = Killed(command.stdout(Stdio::null()).spawn().unwrap());
-        let log = Log::of(&mut child.0);
-        let address = until("gramwatt says where it listens", || {
-            let ended = child.0.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", log.text());
-            log.address("message=listening")
-        });
+        let (child, log, address) = listening(&mut command, "message=listening");
         let program = Self {
             child,
             address,

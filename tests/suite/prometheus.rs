@@ -2,15 +2,15 @@
 //! counter's wrap, a change of the grid's intensity, and a crash.
 
 use crate::moving::{Machine, Mover, RANGE, Track, Truth};
-use crate::pages::tool;
-use crate::program::{Killed, Log, Program, exchange, get, gramwatt, until};
+use crate::pages::lint;
+use crate::program::{Killed, Program, exchange, get, gramwatt, until};
+use crate::tools::{done, listening, tool};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Range;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
@@ -22,16 +22,6 @@ const JOULES: &str = "gramwatt_device_energy_joules_total";
 const NODE_JOULES: &str = "gramwatt_node_energy_joules_total";
 const GRAMS: &str = "gramwatt_device_co2e_grams_total";
 const NODE_GRAMS: &str = "gramwatt_node_co2e_grams_total";
-
-fn installed(mut command: Command) -> Killed {
-    match command.spawn() {
-        Ok(child) => Killed(child),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("{:?} is not there: run `make setup`", command.get_program())
-        }
-        Err(error) => panic!("{command:?}: {error}"),
-    }
-}
 
 /// A server that scrapes one target every second.
 pub struct Prometheus {
@@ -57,12 +47,11 @@ impl Prometheus {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("history");
         std::fs::write(&file, history).unwrap();
-        let filled = Command::new(tool("promtool"))
-            .args(["tsdb", "create-blocks-from", "openmetrics"])
-            .args([&file, &dir.path().join("data")])
-            .output()
-            .unwrap();
-        assert!(filled.status.success(), "{filled:?}");
+        done(
+            Command::new(tool("promtool"))
+                .args(["tsdb", "create-blocks-from", "openmetrics"])
+                .args([&file, &dir.path().join("data")]),
+        );
         Self::with(dir, "global: {}\n", &[])
     }
 
@@ -81,16 +70,8 @@ impl Prometheus {
                 "--storage.tsdb.retention.time=10y",
                 "--web.listen-address=127.0.0.1:0",
             ])
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut server = installed(command);
-        let log = Log::of(&mut server.0);
-        let address = until("Prometheus says where it listens", || {
-            let ended = server.0.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", log.text());
-            log.address("Listening on")
-        });
+            .args(flags);
+        let (server, _, address) = listening(&mut command, "Listening on");
         Self {
             _server: server,
             _dir: dir,
@@ -374,7 +355,12 @@ fn increase_is_the_truth_through_a_wrap_a_new_intensity_and_a_crash() {
         closed_at_every_scrape(number, server, GRAMS, NODE_GRAMS);
         outage_alone_is_down(number, server);
     }
-    lint(&program);
+    let text = "Accept: text/plain;version=0.0.4\r\n";
+    lint(
+        &exchange(program.address, "GET", "/metrics", text)
+            .unwrap()
+            .body,
+    );
     assert!(program.terminate().success());
 }
 
@@ -407,28 +393,4 @@ fn outage_alone_is_down(number: usize, server: &Prometheus) {
     println!("prometheus {number}: up: {up:?}");
     assert_eq!(times_down, 1);
     assert_eq!(up.last(), Some(&1.0));
-}
-
-/// `promtool check metrics` has nothing to say.
-fn lint(program: &Program) {
-    let text = "Accept: text/plain;version=0.0.4\r\n";
-    let page = exchange(program.address, "GET", "/metrics", text).unwrap();
-    let mut command = Command::new(tool("promtool"));
-    command
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut promtool = installed(command);
-    let mut stdin = promtool.0.stdin.take().unwrap();
-    stdin.write_all(page.body.as_bytes()).unwrap();
-    drop(stdin);
-    let mut said = String::new();
-    let (out, err) = (
-        promtool.0.stdout.take().unwrap(),
-        promtool.0.stderr.take().unwrap(),
-    );
-    std::io::Read::read_to_string(&mut std::io::Read::chain(out, err), &mut said).unwrap();
-    let status = promtool.0.wait().unwrap();
-    assert!(status.success() && said.is_empty(), "{status}: {said}");
 }

@@ -1,13 +1,13 @@
 //! The rules that Prometheus loads: promtool reads them, tries every alert, and nothing is left out.
 
-use crate::pages::{mend, tool};
+use crate::tools::{done, root, tool};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn rules() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rules")
+    root().join("deploy/rules")
 }
 
 /// The YAML files of a folder, by name.
@@ -24,15 +24,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn promtool(verb: &str, files: &[PathBuf]) {
-    let promtool = tool("promtool");
-    let told = Command::new(&promtool)
-        .args([verb, "rules"])
-        .args(files)
-        .output()
-        .unwrap_or_else(|error| mend(&promtool, &error));
-    let out = String::from_utf8_lossy(&told.stdout);
-    let err = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.success(), "{out}{err}");
+    done(
+        Command::new(tool("promtool"))
+            .args([verb, "rules"])
+            .args(files),
+    );
 }
 
 /// What follows `key` on any line of the files.

@@ -2,35 +2,30 @@
 //! running systemd.
 
 use crate::moving::Machine;
-use crate::pages::{mend, tool};
 use crate::program::{Killed, Program, get, gramwatt, until};
+use crate::tools::{ended, mend, root, tool};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 /// The exposure that `systemd-analyze security` may find, in tenths: 2.0.
 const MOST_EXPOSED: &str = "--threshold=20";
 
 pub fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("deploy/systemd")
-        .join(name)
+    root().join("deploy/systemd").join(name)
 }
 
 /// Asks systemd's own checker. Where `make setup` has unpacked it, the units of the system come from there too.
 fn analyze(arguments: &[&str], units: &[PathBuf]) -> Output {
-    let program = tool("systemd-analyze");
-    let unpacked =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/systemd/lib/systemd/system");
-    Command::new(&program)
-        .args(arguments)
-        .args(units)
-        .env("SYSTEMD_UNIT_PATH", format!("{}:", unpacked.display()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| mend(&program, &error))
+    let unpacked = root().join("target/tools/systemd/lib/systemd/system");
+    ended(
+        Command::new(tool("systemd-analyze"))
+            .args(arguments)
+            .args(units)
+            .env("SYSTEMD_UNIT_PATH", format!("{}:", unpacked.display())),
+    )
 }
 
 /// The service's command with this program and these flags, as systemd would split and expand it.
