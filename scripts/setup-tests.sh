@@ -54,6 +54,20 @@ download() {
     with_lists apt-get download "$1"
 }
 
+# extract PACKAGE FOLDER WHAT...: puts what a Debian package holds into a folder; WHAT is what it is wanted for.
+extract() {
+    local package=$1 folder=$2
+    shift 2
+    if ! has apt-get || ! has dpkg-deb; then
+        fail "no $* here, and no apt-get to fetch them: install $package so that they are on the PATH"
+    fi
+    echo "setup: unpacking Debian's $package into target/tools"
+    (
+        cd "$folder"
+        download "$package" && dpkg-deb -x ./*.deb .
+    ) || fail "cannot fetch $package; install it so that $* are on the PATH: apt-get install $package"
+}
+
 # unpack PACKAGE PROGRAM...: makes the programs of a Debian package callable.
 unpack() {
     local package=$1 program missing=
@@ -62,16 +76,9 @@ unpack() {
         has "$program" || missing=1
     done
     [ -n "$missing" ] || return 0
-    if ! has apt-get || ! has dpkg-deb; then
-        fail "no $* here, and no apt-get to fetch them: install $package so that they are on the PATH"
-    fi
-    echo "setup: unpacking Debian's $package into target/tools"
     local scratch
     scratch=$(mktemp -d "$tools/unpack.XXXXXX")
-    (
-        cd "$scratch"
-        download "$package" && dpkg-deb -x ./*.deb .
-    ) || fail "cannot fetch $package; install it so that $* are on the PATH: apt-get install $package"
+    extract "$package" "$scratch" "$@"
     for program in "$@"; do
         mv "$scratch/usr/bin/$program" "$bin/"
     done
@@ -82,18 +89,17 @@ unpack() {
 # installed: its service would start.
 alertmanager() {
     local place=/usr/share/prometheus/alertmanager scratch each
+    if [ ! -e "$place/default.tmpl" ] || [ ! -e "$place/email.tmpl" ]; then
+        scratch=$(mktemp -d "$tools/unpack.XXXXXX")
+        extract prometheus-alertmanager "$scratch" prometheus-alertmanager amtool
+        echo "setup: putting its templates in $place"
+        for each in default.tmpl email.tmpl; do
+            as_root install -D -m 644 "$scratch$place/$each" "$place/$each"
+        done
+        mv "$scratch"/usr/bin/{prometheus-alertmanager,amtool} "$bin/"
+        rm -rf "$scratch"
+    fi
     unpack prometheus-alertmanager prometheus-alertmanager amtool
-    [ -e "$place/default.tmpl" ] && [ -e "$place/email.tmpl" ] && return
-    echo "setup: putting the templates of Debian's Alertmanager in $place"
-    scratch=$(mktemp -d "$tools/unpack.XXXXXX")
-    (
-        cd "$scratch"
-        download prometheus-alertmanager && dpkg-deb -x ./*.deb .
-    ) || fail "cannot fetch prometheus-alertmanager; install it: apt-get install prometheus-alertmanager"
-    for each in default.tmpl email.tmpl; do
-        as_root install -D -m 644 "$scratch$place/$each" "$place/$each"
-    done
-    rm -rf "$scratch"
 }
 
 # unpack_whole PACKAGE PROGRAM...: as unpack, with those of its libraries that this machine lacks, behind

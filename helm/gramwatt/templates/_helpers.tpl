@@ -102,7 +102,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "gramwatt.probes" -}}
-{{- $port := dict "port" "metrics" -}}
 {{- $probes := dict "livenessProbe" "/-/healthy" "readinessProbe" "/-/ready" -}}
 {{- range $name, $path := $probes }}
 {{ $name }}:
