@@ -170,7 +170,7 @@ fn a_wrong_flag_is_refused() {
             &["--no-sensor.rapel", "--no-sensor.rapl"],
         ),
     ] {
-        refused(&machine, &[flag], words);
+        refused(&machine, &[flag, FREE_PORT], words);
     }
 }
 
