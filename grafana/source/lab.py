@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 from model import (BLUE, CLUSTER, COUNT, GREEN, GREY, INTENSITY, KG, KG_HOUR, KINDS, KWH, ORANGE, PURPLE, RATIO, SKY, UIDS,
                    VERMILION, WATT, YELLOW, Column, Dashboard, Panel, Query, Row, annotation, lines, now, ranked,
                    ranked_whole, ranking, stat, steps, table)
@@ -137,18 +140,26 @@ KINDS_OF_CO2E = [
          color=GREY, decimals=1, width=5, height=7),
 ]
 
-# Grams for one of each. EPA: https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references
-# (car 3.93e-4 t/mile, smartphone 1.24e-5 t, tree 0.060 t in ten years); flight: Green Algorithms, Lannelongue et al. 2021,
-# https://doi.org/10.1002/advs.202100707 (New York to San Francisco 570 kg).
-EQUIVALENTS = [
-    ("Kilometres by car", 3.93e-4 * 1e6 / 1.609344, "An average US passenger car: 244 g/km (US EPA, 3.93e-4 t a mile).",
-     "suffix: km", ORANGE, 0),
-    ("Flights New York – San Francisco", 570e3, "A seat, one way: 570 kg (Green Algorithms, Lannelongue et al. 2021).",
-     COUNT, SKY, 1),
-    ("Smartphones charged", 12.4, "12.4 g for each charge (US EPA).", "short", PURPLE, 1),
-    ("Trees growing for ten years", 60e3, "An urban tree seedling takes up 60 kg in its first ten years (US EPA).", COUNT,
-     GREEN, 1),
-]
+# What is shown of the bundled equivalents, and how.
+EQUIVALENTS = {
+    "car-km-us": ("suffix: km", ORANGE, 0), "flight-ny-sf": (COUNT, SKY, 1), "phone-charge": ("short", PURPLE, 1),
+    "tree-decade": (COUNT, GREEN, 1),
+}
+
+
+def equivalents() -> list[Panel]:
+    """The chosen time's grams in things that people know."""
+    data = Path(__file__).parents[2] / "src/data"
+    with (data / "equivalents.csv").open(encoding="utf-8") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    with (data / "sources.csv").open(encoding="utf-8") as file:
+        sources = {row["id"]: row["title"].split(":")[0] for row in csv.DictReader(file)}
+    return [stat(row["name"].capitalize(),
+                 f"{row['meaning'].capitalize()}: {float(row['kilograms']):g} kg ({sources[row['source']]}). "
+                 "Operational CO2e by location of the chosen time.", unit, NO_RULES,
+                 now(f"{total(GRAMS)} / {float(row['kilograms']) * 1000:.6g}"), width=6, color=color, decimals=places)
+            for row, (unit, color, places) in ((rows[name], how) for name, how in EQUIVALENTS.items())]
+
 
 DASHBOARD = Dashboard(
     UIDS["lab"], "Gramwatt / Lab", "What the lab emits, who, when, and whether that is within the budget.", [CLUSTER], [
@@ -157,10 +168,7 @@ DASHBOARD = Dashboard(
         Row("Where it goes", WHERE),
         Row("Waste and budget", WASTE),
         Row("Which CO₂e", KINDS_OF_CO2E),
-        Row("The chosen time's CO₂e is as much as", [
-            stat(title, f"{source} Operational CO2e by location of the chosen time.", unit, NO_RULES,
-                 now(f"{total(GRAMS)} / {grams:.6g}"), width=6, color=color, decimals=places)
-            for title, grams, source, unit, color, places in EQUIVALENTS]),
+        Row("The chosen time's CO₂e is as much as", equivalents()),
     ], since="now-7d", annotations=[
         annotation("Alerts", 'ALERTS{alertname=~"GramwattLabBudget.*|GramwattTeamBudget.*",alertstate="firing"}',
                    "{{alertname}}", "{{label_team}}", YELLOW)])
