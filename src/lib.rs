@@ -20,6 +20,7 @@ pub mod engine;
 pub mod snapshot;
 pub mod state;
 pub mod exposition;
+pub mod output;
 pub mod web;
 pub mod data;
 pub mod file;
