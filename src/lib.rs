@@ -35,4 +35,5 @@ pub mod process;
 pub mod app;
 pub mod relay;
 pub mod once;
+pub mod report;
 pub mod doctor;

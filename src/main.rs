@@ -5,8 +5,9 @@ use gramwatt::app::{self, AppError};
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
+use gramwatt::report::{self, prometheus::Server};
 use gramwatt::setup::Setup;
-use gramwatt::{config, data, doctor, exposition, log, once, probe, web};
+use gramwatt::{clock, config, data, doctor, exposition, file, log, once, probe, web};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -95,6 +96,22 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Err(reason) => {
                     let _ = writeln!(io::stderr(), "gramwatt: {reason}");
                     Ok(ExitCode::FAILURE)
+                }
+            }
+        }
+        Some(Verb::Report(asked)) => {
+            let order = asked
+                .order(clock::now().wall)
+                .map_err(|reason| anyhow!(reason))?;
+            let mut server = Server::new(&asked.access())?;
+            let report = report::make(&mut server, &order)?;
+            let text = report::render(&report, asked.format(), asked.top());
+            match asked.output() {
+                None => print(&text),
+                Some(path) => {
+                    file::replace(path, text.as_bytes())
+                        .with_context(|| path.display().to_string())?;
+                    Ok(ExitCode::SUCCESS)
                 }
             }
         }
