@@ -42,11 +42,11 @@ pub fn render(report: &Report, top: usize) -> String {
                     @if report.by_cluster.len() > 1 { (plain("By cluster", &tables::clusters(report))) }
                     (who(report, top))
                     @if let Some(sci) = &report.sci {
-                        section { h2 { "Software carbon intensity (ISO/IEC 21031:2024)" } p { (tables::sci(sci)) } }
+                        section { h2 { "Software carbon intensity (ISO/IEC 21031:2024)" } p { (subscripted(&tables::sci(sci))) } }
                     }
                     (equivalents(report))
                     (regions(report))
-                    section { h2 { "To read it rightly" } ul.notes { @for note in &report.notes { li { (note) } } } }
+                    section { h2 { "To read it rightly" } ul.notes { @for note in &report.notes { li { (subscripted(note)) } } } }
                 }
                 footer { p { "Gramwatt " (report.gramwatt) " from the history of a Prometheus" } }
             }
@@ -120,6 +120,7 @@ fn course(report: &Report) -> Markup {
         section {
             h2 { (bars.title) }
             (bars.picture)
+            @if let Some(note) = bars.note { p.soft { (note) } }
             @if let Some(line) = chart::intensity(report) {
                 h2 style="margin-top:1.1rem" { "Grid intensity met, g/kWh" }
                 (line)
@@ -173,7 +174,7 @@ fn kinds(report: &Report) -> Markup {
         @if !kinds.is_empty() {
             section {
                 h2 { "Energy by kind of device" }
-                table { tbody {
+                table.kinds { tbody {
                     @for (kind, joules) in kinds {
                         tr {
                             th scope="row" { (kind) }
@@ -185,6 +186,11 @@ fn kinds(report: &Report) -> Markup {
             }
         }
     }
+}
+
+/// CO2e as a page can show it.
+fn subscripted(text: &str) -> String {
+    text.replace("CO2e", "CO₂e")
 }
 
 /// A table as it is.
@@ -202,7 +208,7 @@ fn rows(grid: &Grid, bars: &[f64], has_sum: bool) -> Markup {
             table {
                 thead { tr {
                     @for (column, name) in grid.head.iter().enumerate() {
-                        th scope="col" class=(class(column)) { (name.replace("CO2e", "CO₂e")) }
+                        th scope="col" class=(class(column)) { (subscripted(name)) }
                         @if column + 1 == grid.words && !bars.is_empty() { th {} }
                     }
                 } }
@@ -231,7 +237,7 @@ fn who(report: &Report, top: usize) -> Markup {
             @match &report.runs {
                 Some(runs) => {
                     (rows(&tables::runs(runs, top), &[], false))
-                    @for said in tables::about_runs(runs) { p.soft { (said) } }
+                    @for said in tables::about_runs(runs) { p.soft { (subscripted(&said)) } }
                 },
                 None => {
                     (rows(&tables::rows(report, top), &bars(report, top), report.rows.len() > 1))
@@ -309,7 +315,7 @@ fn regions(report: &Report) -> Markup {
         .fold(f64::MIN_POSITIVE, f64::max);
     html! {
         @if !all.is_empty() {
-            section {
+            section.long {
                 h2 { "The same load elsewhere" }
                 table {
                     thead { tr { th scope="col" { "region" } th {} th.n scope="col" { "CO₂e" } th.n scope="col" { "against here" } } }

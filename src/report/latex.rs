@@ -210,7 +210,10 @@ fn table(grid: &Grid, caption: &str) -> String {
         latex(caption)
     );
     let line = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| latex(cell)).collect();
+        let cells: Vec<String> = cells
+            .iter()
+            .map(|cell| latex(cell).replace("CO2e", "CO$_2$e"))
+            .collect();
         format!("    {} \\\\\n", cells.join(" & "))
     };
     out += "    \\hline\n";

@@ -32,15 +32,20 @@ const MASS: [(f64, &str); 3] = [(1.0, "g"), (1e3, "kg"), (1e6, "t")];
 /// What is not known.
 const UNKNOWN: &str = "-";
 
-/// A column's numbers in the unit that fits the largest, and that unit.
+/// A column's numbers in one unit: that of the largest, or the next where most would be a few hundredths of it.
 fn column(values: &[Option<f64>], units: &[(f64, &'static str)]) -> (&'static str, Vec<String>) {
-    let largest = values
+    let mut sizes: Vec<f64> = values.iter().flatten().map(|value| value.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let largest = sizes.last().copied().unwrap_or(0.0);
+    let middle = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
+    let fits = |(factor, _): &&(f64, &str)| largest >= *factor && middle >= factor * 0.05;
+    let (by, unit) = *units
         .iter()
-        .flatten()
-        .fold(0.0_f64, |most, value| most.max(value.abs()));
-    let fits = units.iter().rev().find(|(factor, _)| largest >= *factor);
-    let (by, unit) = *fits.or(units.first()).unwrap_or(&(1.0, ""));
+        .rfind(fits)
+        .or(units.first())
+        .unwrap_or(&(1.0, ""));
     let places = match largest / by {
+        1000.0.. => 0,
         100.0.. => 1,
         _ => 2,
     };
@@ -271,7 +276,7 @@ pub fn rows(report: &Report, top: usize) -> Grid {
     }
     let mut table = Columns::new(shown.len());
     table.words(report.by.name(), shown.iter().map(|row| row.name.clone()));
-    if report.by == By::Node && report.clusters.len() > 1 {
+    if matches!(report.by, By::Node | By::Workload) && report.clusters.len() > 1 {
         let clusters = shown
             .iter()
             .map(|row| row.labels.get("cluster").cloned().unwrap_or_default());
@@ -569,7 +574,12 @@ pub fn equivalent(one: &Equivalent) -> String {
 #[must_use]
 pub fn count(number: f64) -> String {
     if number < 999.5 {
-        return three_digits(number);
+        let is_whole = number.fract() == 0.0;
+        return if is_whole {
+            format!("{number}")
+        } else {
+            three_digits(number)
+        };
     }
     // Three digits mean something.
     let size = 10_f64.powf(number.log10().floor() - 2.0);
@@ -591,12 +601,12 @@ pub fn sci(sci: &Sci) -> String {
     let score = score.map_or(UNKNOWN.to_owned(), |figure| figure.to_string());
     let made = match sci.embodied_grams {
         Some(made) => format!("M {}", mass(Some(made))),
-        None => "M unknown, so that this is a lower bound".to_owned(),
+        None => "M, which is not known, so that this is a lower bound".to_owned(),
     };
     format!(
-        "{score} CO2e for each of {} x {}: E x I {}, {made}",
-        count(sci.functional_units),
+        "{score} CO2e for each {}, of {} made: (E x I {} + {made}) / R",
         sci.functional_unit,
+        count(sci.functional_units),
         mass(Some(sci.operational_grams))
     )
 }
@@ -607,21 +617,23 @@ mod tests {
 
     #[test]
     fn a_column_has_one_unit() {
-        let (unit, cells) = column(&[Some(12_345.0), Some(10.0), None], &MASS);
+        let (unit, cells) = column(&[Some(12_345.0), Some(910.0), None], &MASS);
         assert_eq!(
             (unit, cells),
-            ("kg", vec!["12.35".to_owned(), "0.01".into(), "-".into()])
+            ("kg", vec!["12.35".to_owned(), "0.91".into(), "-".into()])
         );
         let (unit, cells) = column(&[Some(3.6e9 * 250.0)], &ENERGY);
         assert_eq!((unit, cells), ("MWh", vec!["250.0".to_owned()]));
+        let (unit, cells) = column(&[Some(12_345.0), Some(9.0), Some(10.0)], &MASS);
+        assert_eq!((unit, cells[1].as_str()), ("g", "9"));
         assert_eq!(column(&[Some(0.0)], &MASS).0, "g");
     }
 
     #[test]
     fn numbers_are_as_people_read_them() {
         assert_eq!(
-            [0.5, 35_312.0, 1_234_567.0].map(count),
-            ["0.50", "35,300", "1,230,000"]
+            [0.5, 3.0, 35_312.0, 1_234_567.0].map(count),
+            ["0.50", "3", "35,300", "1,230,000"]
         );
         assert_eq!([0.0, 0.031, 0.5].map(percent), ["0 %", "3.1 %", "50 %"]);
         assert_eq!([-0.5, 0.2, 24.0].map(change), ["-50 %", "+20 %", "x 25"]);

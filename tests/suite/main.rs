@@ -36,6 +36,7 @@ mod redfish;
 mod replica;
 mod replicas;
 mod repo;
+mod report;
 mod rules;
 mod secrets;
 mod shares;

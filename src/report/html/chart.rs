@@ -24,6 +24,8 @@ pub struct Chart {
     pub title: String,
     /// The chart.
     pub picture: Markup,
+    /// What has to be known of it.
+    pub note: Option<String>,
 }
 
 /// What a bar is of.
@@ -100,13 +102,18 @@ impl Axis {
             30 * DAY,
             91 * DAY,
             365 * DAY,
+            1461 * DAY,
         ];
         let size = sizes
             .into_iter()
             .find(|size| length / size <= 9)
             .unwrap_or(length.max(1));
         let first = (self.from + size - 1).div_euclid(size) * size;
-        let format = if size < DAY { "%-d %b %H:%M" } else { "%-d %b" };
+        let format = match size {
+            ..DAY => "%-d %b %H:%M",
+            _ if size < 30 * DAY => "%-d %b",
+            _ => "%b %Y",
+        };
         let marks = (0..)
             .map(|number| first + number * size)
             .take_while(|second| *second < self.to);
@@ -150,6 +157,18 @@ fn frame(axis: &Axis, most: f64, inside: &Markup, said: &str) -> Markup {
     }
 }
 
+/// The time that both charts show: whole bars.
+fn axis(size: i64, buckets: &[Bucket], report: &Report) -> Axis {
+    Axis {
+        from: buckets
+            .first()
+            .map_or(report.span.from, |bucket| bucket.from),
+        to: buckets
+            .last()
+            .map_or(report.span.to, |bucket| bucket.from + size),
+    }
+}
+
 /// CO2e of each hour, day or week; energy where there are no grams.
 #[must_use]
 pub fn bars(report: &Report) -> Chart {
@@ -169,14 +188,7 @@ pub fn bars(report: &Report) -> Chart {
         (false, _) => (1.0, "Wh"),
     };
     let most = round_up(largest / by);
-    let axis = Axis {
-        from: buckets
-            .first()
-            .map_or(report.span.from, |bucket| bucket.from),
-        to: buckets
-            .last()
-            .map_or(report.span.to, |bucket| bucket.from + size),
-    };
+    let axis = axis(size, &buckets, report);
     let mut path = String::new();
     for bucket in &buckets {
         let (left, right) = (axis.at(bucket.from), axis.at(bucket.from + size));
@@ -196,7 +208,9 @@ pub fn bars(report: &Report) -> Chart {
         "{what} of each {word}: at most {} {unit}",
         three_digits(largest / by)
     );
+    let is_part = axis.from < report.span.from || axis.to > report.span.to;
     Chart {
+        note: is_part.then(|| format!("The first or the last {word} is a part of one.")),
         title: format!("{what} of each {word}, {unit}"),
         picture: frame(
             &axis,
@@ -217,12 +231,9 @@ pub fn intensity(report: &Report) -> Option<Markup> {
             .filter_map(|hour| Some((hour.second, hour.intensity_grams_per_kwh?.0)))
     };
     let largest = known().map(|(_, grams)| grams).fold(0.0, f64::max);
-    let (first, _) = known().next()?;
-    let (last, _) = known().last()?;
-    let axis = Axis {
-        from: first,
-        to: last + HOUR,
-    };
+    known().next()?;
+    let (size, _, buckets) = buckets(report);
+    let axis = axis(size, &buckets, report);
     let most = round_up(largest);
     let mut path = String::new();
     let mut end = None;
