@@ -6,6 +6,7 @@ use super::tables::{self, Grid, energy, mass, percent};
 use super::time::told;
 use super::{Report, show};
 use crate::output::{factor, intensity, latex};
+use crate::units::Grams;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -88,13 +89,22 @@ fn figure(text: &str) -> String {
 }
 
 fn statement(report: &Report) -> String {
-    let total = &report.total;
     let mut said = String::from("\\paragraph{Energy and emissions.}\n");
+    used(report, &mut said);
+    emitted(report, &mut said);
+    sure(report, &mut said);
+    compared(report, &mut said);
+    said += "Measured and booked with Gramwatt~\\cite{gramwatt}.\n";
+    said
+}
+
+/// How much energy. Writing to a string cannot fail, here and below.
+fn used(report: &Report, said: &mut String) {
+    let total = &report.total;
     let nodes = match report.basis.most_nodes {
         1 => "one machine".to_owned(),
         nodes => format!("{nodes} machines"),
     };
-    // Writing to a string cannot fail.
     let _ = write!(
         said,
         "From {} to {}, {nodes} used {} of electricity",
@@ -110,7 +120,12 @@ fn statement(report: &Report) -> String {
             factor(pue)
         );
     }
-    said += ".\n";
+    *said += ".\n";
+}
+
+/// How much CO2e, by location, by contract, and of the making.
+fn emitted(report: &Report, said: &mut String) {
+    let total = &report.total;
     if total.co2e_grams.is_some() {
         let _ = write!(
             said,
@@ -132,9 +147,9 @@ fn statement(report: &Report) -> String {
         if let Some(met) = total.intensity_grams_per_kwh {
             let _ = write!(said, " ({}\\,g/kWh on average{zones})", intensity(met));
         }
-        said += ".\n";
+        *said += ".\n";
     } else {
-        said += "Its emissions are not known, since no grid zone was set.\n";
+        *said += "Its emissions are not known, since no grid zone was set.\n";
     }
     if total.market_co2e_grams.is_some() {
         let _ = writeln!(
@@ -150,6 +165,11 @@ fn statement(report: &Report) -> String {
             figure(&mass(total.embodied_co2e_grams))
         );
     }
+}
+
+/// How sure that is, and what is not in it.
+fn sure(report: &Report, said: &mut String) {
+    let total = &report.total;
     if let Some(modelled) = total.modelled_share() {
         let _ = write!(
             said,
@@ -163,8 +183,22 @@ fn statement(report: &Report) -> String {
                 figure(&percent(1.0 - estimated))
             );
         }
-        said += ".\n";
+        *said += ".\n";
     }
+    if report.basis.missing_hours > 0 {
+        let _ = writeln!(
+            said,
+            "{} hours are not in these figures, since nobody measured in them.",
+            report.basis.missing_hours
+        );
+    }
+    if report.basis.synthetic_nodes > 0 {
+        *said += "The hardware is synthetic: these figures are a demonstration.\n";
+    }
+}
+
+/// What it is as much as, and for how much work.
+fn compared(report: &Report, said: &mut String) {
     let car = report.equivalents.iter().find(|one| one.id == "car-km-us");
     if let Some(car) = car {
         let _ = writeln!(
@@ -178,7 +212,7 @@ fn statement(report: &Report) -> String {
         let _ = writeln!(
             said,
             "The software carbon intensity~\\cite{{iso21031}} is {}\\,CO$_2$e for each {}{}.",
-            figure(&mass(Some(crate::units::Grams(sci.sci_grams)))),
+            figure(&mass(Some(Grams(sci.sci_grams)))),
             latex(&sci.functional_unit),
             if sci.embodied_grams.is_some() {
                 ""
@@ -187,18 +221,6 @@ fn statement(report: &Report) -> String {
             }
         );
     }
-    if report.basis.missing_hours > 0 {
-        let _ = writeln!(
-            said,
-            "{} hours are not in these figures, since nobody measured in them.",
-            report.basis.missing_hours
-        );
-    }
-    if report.basis.synthetic_nodes > 0 {
-        said += "The hardware is synthetic: these figures are a demonstration.\n";
-    }
-    said += "Measured and booked with Gramwatt~\\cite{gramwatt}.\n";
-    said
 }
 
 fn table(grid: &Grid, caption: &str) -> String {
