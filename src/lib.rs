@@ -17,6 +17,7 @@ pub mod embodied;
 pub mod attribution;
 pub mod grid;
 pub mod engine;
+pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod exposition;
