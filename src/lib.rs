@@ -34,5 +34,6 @@ pub mod probe;
 pub mod process;
 pub mod app;
 pub mod relay;
+pub mod run;
 pub mod once;
 pub mod doctor;

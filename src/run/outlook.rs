@@ -249,9 +249,9 @@ mod tests {
         assert_eq!((near.start, near.mean.0), (at("05T13:00"), 250.0));
         let none = outlook.greener(now, minutes(120), minutes(0)).unwrap();
         assert_eq!((none.start, none.mean), (now, none.mean_now));
-        // Four hours fit in by 14:00; the whole of the rest is not known.
+        // Of equals the earliest; what ends after the last hour is not known.
         let long = outlook.greener(now, HOUR * 4, HOUR * 12).unwrap();
-        assert_eq!(long.start, at("05T14:00"));
+        assert_eq!((long.start, long.mean.0), (at("05T13:00"), 175.0));
         assert_eq!(outlook.greener(now, HOUR * 6, HOUR * 12), None);
         let fixed = Outlook::new(now, Some(GramsPerKwh(7.0)), None, 1.0);
         assert_eq!(fixed.greener(now, HOUR * 6, HOUR * 12), None);

@@ -164,16 +164,16 @@ fn grams_wait_for_a_factor() {
 }
 
 #[test]
-fn a_million_marks_are_few_and_say_the_same() {
+fn twenty_thousand_marks_are_few_and_say_the_same() {
     let mut progress = Progress::default();
-    for unit in 1..=200_000 {
+    for unit in 1..=20_000 {
         progress.tell(
             mark(f64::from(unit) * 0.1, f64::from(unit), f64::from(unit)),
             1e6,
         );
     }
     assert!(progress.stretches.len() <= MOST);
-    near(seconds(&progress, 20_000.0).expected, 1e5);
+    near(seconds(&progress, 2000.0).expected, 1e5);
 }
 
 fn figure() -> impl Strategy<Value = f64> {
