@@ -21,6 +21,7 @@ pub mod run;
 pub mod snapshot;
 pub mod state;
 pub mod exposition;
+pub mod output;
 pub mod web;
 pub mod data;
 pub mod file;

@@ -1,19 +1,12 @@
 //! Quantities as people read them: three significant digits and the unit that fits.
 
 use crate::clock::Moment;
-use crate::units::{Grams, GramsPerKwh, GramsPerSecond, Joules, Watts};
+use crate::output::scaled;
+pub use crate::output::{Figure, factor, grams, intensity, joules, watt_hours, watts};
+use crate::units::GramsPerSecond;
 use jiff::Timestamp;
 use maud::{Markup, Render, html};
 use std::time::Duration;
-
-/// A number and its unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figure {
-    /// The number, rounded.
-    pub number: String,
-    /// The unit with its SI prefix.
-    pub unit: &'static str,
-}
 
 impl Render for Figure {
     fn render(&self) -> Markup {
@@ -39,47 +32,6 @@ pub fn text_or_unknown(text: &str) -> Markup {
     html! {
         @if text.is_empty() { span.unknown { "unknown" } } @else { (text) }
     }
-}
-
-/// Power in mW to MW.
-#[must_use]
-pub fn watts(watts: Watts) -> Option<Figure> {
-    scaled(
-        watts.0,
-        &[(1e-3, "mW"), (1.0, "W"), (1e3, "kW"), (1e6, "MW")],
-    )
-}
-
-/// Energy in mWh to GWh.
-#[must_use]
-pub fn watt_hours(energy: Joules) -> Option<Figure> {
-    let units = [
-        (1e-6, "mWh"),
-        (1e-3, "Wh"),
-        (1.0, "kWh"),
-        (1e3, "MWh"),
-        (1e6, "GWh"),
-    ];
-    scaled(energy.kwh(), &units)
-}
-
-/// Energy in J to TJ.
-#[must_use]
-pub fn joules(energy: Joules) -> Option<Figure> {
-    let units = [
-        (1.0, "J"),
-        (1e3, "kJ"),
-        (1e6, "MJ"),
-        (1e9, "GJ"),
-        (1e12, "TJ"),
-    ];
-    scaled(energy.0, &units)
-}
-
-/// Mass in mg to t.
-#[must_use]
-pub fn grams(mass: Grams) -> Option<Figure> {
-    scaled(mass.0, &[(1e-3, "mg"), (1.0, "g"), (1e3, "kg"), (1e6, "t")])
 }
 
 /// A flow in mg/h to t/h: an hour is what people can picture.
@@ -108,43 +60,6 @@ pub fn brief(time: Duration) -> Option<Figure> {
         time.as_secs_f64(),
         &[(1e-6, "µs"), (1e-3, "ms"), (1.0, "s")],
     )
-}
-
-/// The value in the smallest of `units` (ascending) in which it stays below 1000. `None` for what is
-/// no number.
-fn scaled(value: f64, units: &[(f64, &'static str)]) -> Option<Figure> {
-    let fits = |(factor, _): &&(f64, &'static str)| match value {
-        // Nothing is nothing of the plain unit.
-        0.0 => *factor >= 1.0,
-        _ => (value / factor).abs() < 999.5,
-    };
-    let (factor, unit) = units.iter().find(fits).or(units.last())?;
-    value.is_finite().then(|| Figure {
-        number: three_digits(value / factor),
-        unit,
-    })
-}
-
-/// Three significant digits, at most two behind the point.
-fn three_digits(value: f64) -> String {
-    let size = value.abs();
-    match size {
-        0.0 => "0".into(),
-        _ if size < 0.005 => "<0.01".into(),
-        _ if size < 9.995 => format!("{value:.2}"),
-        _ if size < 99.95 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
-    }
-}
-
-/// A factor (PUE, g/kWh) as it was given, without the digits that a float adds.
-#[must_use]
-pub fn factor(value: f64) -> String {
-    let rounded = format!("{value:.3}");
-    rounded
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
 }
 
 /// A share in percent, rounded so that neither nothing nor all is said of a part.
@@ -209,17 +124,6 @@ pub fn ago(page: Option<Moment>, moment: Timestamp) -> Option<String> {
     })
 }
 
-/// An intensity as a provider tells it, to a tenth where it is small.
-#[must_use]
-pub fn intensity(intensity: GramsPerKwh) -> String {
-    let grams = intensity.0;
-    if grams.abs() < 99.95 {
-        factor((grams * 10.0).round() / 10.0)
-    } else {
-        format!("{grams:.0}")
-    }
-}
-
 /// "1 sensor", "2 sensors".
 #[must_use]
 pub fn count(number: usize, one: &str) -> String {
@@ -230,6 +134,7 @@ pub fn count(number: usize, one: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Watts;
 
     fn shown(figure: Option<Figure>) -> String {
         or_unknown(figure).into_string().replace('\u{a0}', " ")
@@ -237,24 +142,7 @@ mod tests {
 
     #[test]
     fn the_unit_fits_the_number() {
-        for (value, expected) in [
-            (0.0, "0 W"),
-            (1e-9, "&lt;0.01 mW"),
-            (0.85, "850 mW"),
-            (5.0, "5.00 W"),
-            (9.996, "10.0 W"),
-            (412.4, "412 W"),
-            (999.4, "999 W"),
-            (999.6, "1.00 kW"),
-            (5432.0, "5.43 kW"),
-            (2.5e9, "2500 MW"),
-        ] {
-            assert_eq!(shown(watts(Watts(value))), expected, "{value}");
-        }
-        assert_eq!(shown(watt_hours(Joules(3.6e6))), "1.00 kWh");
-        assert_eq!(shown(watt_hours(Joules(1800.0))), "500 mWh");
-        assert_eq!(shown(joules(Joules(4.43e7))), "44.3 MJ");
-        assert_eq!(shown(grams(Grams(1234.0))), "1.23 kg");
+        assert_eq!(shown(watts(Watts(1e-9))), "&lt;0.01 mW");
         assert_eq!(shown(grams_per_hour(GramsPerSecond(0.1))), "360 g/h");
         assert_eq!(shown(bytes(9_800_000)), "9.80 MB");
         assert_eq!(shown(brief(Duration::from_micros(85))), "85.0 µs");
@@ -265,14 +153,6 @@ mod tests {
         for value in [f64::NAN, f64::INFINITY] {
             assert!(shown(watts(Watts(value))).contains("unknown"));
         }
-    }
-
-    #[test]
-    fn factors_are_as_given() {
-        assert_eq!(
-            [380.0, 1.3, 0.1 + 0.2, 1.0].map(factor),
-            ["380", "1.3", "0.3", "1"]
-        );
     }
 
     #[test]
