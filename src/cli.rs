@@ -1,5 +1,7 @@
 //! The command line: what it can say, and how its flags change the configuration.
 
+mod run;
+
 use crate::config::{Config, ConfigError, Format, Intensity, Interval, Level, Meter, Pue, PueOf};
 use crate::sensor::FAMILIES;
 use clap::{
@@ -62,6 +64,8 @@ pub enum Verb {
         #[arg(long, value_name = "N", value_parser = seconds)]
         wait: Option<f64>,
     },
+    /// Measure one command: what it uses and emits, what it will come to, and when it would be cleaner.
+    Run(run::RunArgs),
     /// Search the bundled zones and cloud regions.
     Zones {
         /// Part of a code or name; all where it is left out.

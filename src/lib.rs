@@ -35,6 +35,5 @@ pub mod probe;
 pub mod process;
 pub mod app;
 pub mod relay;
-pub mod run;
 pub mod once;
 pub mod doctor;

@@ -5,6 +5,7 @@ use gramwatt::app::{self, AppError};
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
+use gramwatt::run::command;
 use gramwatt::setup::Setup;
 use gramwatt::{config, data, doctor, exposition, log, once, probe, web};
 use std::future::Future;
@@ -97,6 +98,11 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                     Ok(ExitCode::FAILURE)
                 }
             }
+        }
+        Some(Verb::Run(args)) => {
+            let task = args.task().map_err(|reason| anyhow!(reason))?;
+            let code = command::run(&task, &cli.config()?).map_err(|reason| anyhow!(reason))?;
+            Ok(ExitCode::from(code))
         }
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();

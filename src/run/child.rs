@@ -131,7 +131,9 @@ impl Child {
     pub fn reap(&mut self) {
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid == self.pid => self.ended = ended(status).or(self.ended),
+                Ok(Some((pid, status))) if pid == self.pid => {
+                    self.ended = ended(status).or(self.ended)
+                }
                 Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
                 Ok(None) => return,
                 Err(_) => {

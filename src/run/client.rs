@@ -67,6 +67,12 @@ impl Client {
         })
     }
 
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What a run's figures rest on.
     ///
     /// # Errors
@@ -122,9 +128,9 @@ impl Client {
             Method::GET => Vec::new(),
             _ => serde_json::to_vec(body).map_err(|error| strange(error.to_string()))?,
         };
-        let asked = self.runtime.block_on(async {
-            tokio::time::timeout(LONGEST, self.ask(method, place, text)).await
-        });
+        let asked = self
+            .runtime
+            .block_on(async { tokio::time::timeout(LONGEST, self.ask(method, place, text)).await });
         let (is_well, text) = asked.map_err(|_| strange("no answer in time".into()))??;
         if !is_well {
             let refused = serde_json::from_slice::<Refused>(&text);
@@ -136,7 +142,12 @@ impl Client {
         serde_json::from_slice(&text).map_err(|error| strange(error.to_string()))
     }
 
-    async fn ask(&self, method: Method, place: &str, text: Vec<u8>) -> Result<(bool, Bytes), Error> {
+    async fn ask(
+        &self,
+        method: Method,
+        place: &str,
+        text: Vec<u8>,
+    ) -> Result<(bool, Bytes), Error> {
         let strange = |error: hyper::Error| Error::Strange {
             path: self.path.clone(),
             reason: error.to_string(),
@@ -146,7 +157,9 @@ impl Client {
             path: self.path.clone(),
             source,
         })?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(strange)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(strange)?;
         let connection = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)

@@ -9,6 +9,7 @@ use super::outlook::Outlook;
 use super::trend::{self, Ahead, Part};
 use crate::units::{Grams, Joules};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Stretches that are kept; beyond, neighbours are put together two by two.
@@ -39,7 +40,7 @@ const FORECAST: f64 = 0.1;
 const Z: f64 = 1.644_853_6;
 
 /// How far the work was, and what it had taken by then.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     /// Since the run began.
     pub at: Duration,
@@ -50,7 +51,7 @@ pub struct Mark {
 }
 
 /// What a run has taken so far.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Now {
     /// The time of day, for the hours ahead.
     pub wall: Timestamp,
@@ -63,7 +64,7 @@ pub struct Now {
 }
 
 /// A figure with the interval that holds the truth nine times out of ten. `low` <= `expected` <= `high`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range<T> {
     /// The best guess.
     pub expected: T,
@@ -92,7 +93,7 @@ impl<T: Copy> Range<T> {
 }
 
 /// What the whole run will have taken at its end; never less than it has taken so far.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Seconds from its start to its end.
     pub seconds: Range<f64>,
@@ -103,7 +104,7 @@ pub struct Prediction {
 }
 
 /// What a stretch of work took.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Stretch {
     units: f64,
     seconds: f64,
@@ -133,7 +134,7 @@ impl Stretch {
 }
 
 /// How far the work is, and how it went: bounded, however often it is told.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     total: Option<f64>,
     last: Option<Mark>,

@@ -1,7 +1,9 @@
 //! The terminal that the command's output and our one line share.
 
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::OwnedFd;
@@ -142,18 +144,8 @@ impl Pty {
         // The real terminal makes of a line's end what it should be: once is enough.
         settings.output_modes.remove(OutputModes::OPOST);
         tcsetattr(&theirs, OptionalActions::Now, &settings)?;
-        let pty = Self { ours, theirs };
-        pty.resize();
-        Ok(pty)
-    }
-
-    /// Takes the size of ours.
-    pub fn resize(&self) {
-        if let Ok(Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel }) = tcgetwinsize(io::stderr()) {
-            let size = Winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
-            // One that is gone needs none.
-            let _ = tcsetwinsize(&self.ours, size);
-        }
+        fit(&ours);
+        Ok(Self { ours, theirs })
     }
 
     /// What the command says there.
@@ -186,10 +178,14 @@ pub struct Resizer(OwnedFd);
 impl Resizer {
     /// Takes the size of our terminal.
     pub fn resize(&self) {
-        let Self(ours) = self;
-        if let Ok(size) = tcgetwinsize(io::stderr()) {
-            // One that is gone needs none.
-            let _ = tcsetwinsize(ours, size);
-        }
+        fit(&self.0);
+    }
+}
+
+/// Gives a terminal the size of ours.
+fn fit(terminal: &OwnedFd) {
+    if let Ok(size) = tcgetwinsize(io::stderr()) {
+        // One that is gone needs none.
+        let _ = tcsetwinsize(terminal, size);
     }
 }
