@@ -1,6 +1,7 @@
 //! The book of runs: what is known of each beyond its joules. A part of the engine, which alone changes it.
 
 use super::api::{Done, State};
+use super::marks::Marks;
 use super::outlook::Outlook;
 use super::predict::{Mark, Now, Prediction, Progress};
 use crate::attribution::{Attribution, RunUse};
@@ -98,6 +99,7 @@ struct Entry {
     #[serde(default)]
     processes: usize,
     progress: Progress,
+    marks: Marks,
     told: Option<Done>,
     first: Option<Prediction>,
     #[serde(skip)]
@@ -186,17 +188,27 @@ impl Entry {
         end.boot.saturating_sub(self.began.boot)
     }
 
-    fn tell(&mut self, done: Done, joules: Joules, now: Moment) {
-        let mark = Mark {
-            at: self.elapsed(now),
-            done: done.done,
-            joules,
-        };
-        self.progress.tell(mark, done.total);
+    fn tell(&mut self, done: Done, now: Moment) {
+        self.marks.tell(self.elapsed(now), done);
         self.told = Some(done);
     }
 
-    fn predict(&mut self, uses: &[RunUse], joules: Joules, outlook: &Outlook, now: Moment) {
+    /// Predicts anew, by what is divided until `known`.
+    fn predict(&mut self, uses: &[RunUse], known: Duration, outlook: &Outlook, now: Moment) {
+        let divided: Joules = uses.iter().map(|used| used.joules).sum();
+        let until = known.saturating_sub(self.began.boot);
+        for (at, done, joules) in self.marks.know(until, divided) {
+            let mark = Mark {
+                at,
+                done: done.done,
+                joules,
+            };
+            self.progress.tell(mark, done.total);
+        }
+        if divided.0 <= 0.0 {
+            return;
+        }
+        let joules = used(uses, known, now);
         let grams = uses.iter().filter_map(|used| used.grams);
         let so_far = Now {
             wall: now.wall,
@@ -265,10 +277,7 @@ impl Book {
         match request {
             Request::Begin(beginning) => self.begin(*beginning, attribution, now),
             Request::Progress(id, user, done) => {
-                let uses = attribution.run_uses(&id, now.boot);
-                let known = attribution.runs_known().unwrap_or(now.boot);
-                self.own(&id, user)?
-                    .tell(done, used(&uses, known, now), now);
+                self.own(&id, user)?.tell(done, now);
                 Ok(id)
             }
             Request::End(id, user, exit_code) => {
@@ -336,6 +345,7 @@ impl Book {
             settled: false,
             processes: 0,
             progress: Progress::default(),
+            marks: Marks::default(),
             told: None,
             first: None,
             prediction: None,
@@ -384,8 +394,7 @@ impl Book {
             match entry.ended {
                 None => {
                     let uses = attribution.run_uses(id, now.boot);
-                    let joules = used(&uses, known.unwrap_or(now.boot), now);
-                    entry.predict(&uses, joules, outlook, now);
+                    entry.predict(&uses, known.unwrap_or(now.boot), outlook, now);
                 }
                 Some(ended) => {
                     let is_old =
@@ -428,7 +437,7 @@ impl Book {
                 processes: entry.processes,
                 uses,
                 told: entry.told,
-                ratio: entry.progress.ratio(),
+                ratio: entry.told.map(|told| (told.done / told.total).min(1.0)),
                 prediction: entry.prediction.filter(|_| entry.ended.is_none()),
                 first: entry.first,
                 budget: entry.budget,

@@ -5,6 +5,7 @@ use super::server::{self, Site};
 use crate::app::Station;
 use crate::config::Config;
 use crate::setup::{self, Setup};
+use crate::snapshot::Snapshot;
 use crate::workload::config::{ManagerName, Source};
 use std::fs;
 use std::io;
@@ -14,8 +15,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Longest that sensors have for their first answers.
-const FIRST: Duration = Duration::from_secs(3);
+/// Longest that is waited until the first joules are divided.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// So often GPUs are asked who uses them: a run may be short.
 const LOOK: Duration = Duration::from_secs(1);
@@ -66,7 +67,7 @@ impl Own {
                 let Ok(listener) = server::open(&path) else {
                     return;
                 };
-                let first = latest.wait_for(|snapshot| snapshot.ready);
+                let first = latest.wait_for(|snapshot| is_dividing(snapshot));
                 let _ = tokio::time::timeout(FIRST, first).await;
                 let _ = ready.send(());
                 tokio::select! {
@@ -109,6 +110,12 @@ impl Drop for Own {
         // What is left is in a directory for such things.
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// Whether it is known by now what was done with the joules: what a command does from then on is its own.
+fn is_dividing(snapshot: &Snapshot) -> bool {
+    let mut all = snapshot.workloads.iter().flat_map(|all| &all.list);
+    snapshot.ready && all.any(|workload| ["idle", "system"].contains(&workload.manager))
 }
 
 /// A directory of our own that nobody else can look into.

@@ -127,10 +127,9 @@ pub fn report(run: &Run, ended: Ended, [began, after]: [&Node; 2], by: &By) -> S
     line("CO2e", emissions(run, after));
     if run.seconds > 0.0 {
         let mean = watts(Some(run.joules / run.seconds));
-        let whole = began
-            .joules
-            .zip(after.joules)
-            .map(|(before, now)| now - before);
+        // Before its first readings it had used nothing that is known.
+        let before = began.joules.unwrap_or_default();
+        let whole = after.joules.map(|after| after - before);
         let whole = whole.filter(|whole| *whole >= run.joules);
         let whole = whole.map(|whole| {
             format!(
@@ -148,12 +147,8 @@ pub fn report(run: &Run, ended: Ended, [began, after]: [&Node; 2], by: &By) -> S
         let percent = 100.0 * grams / budget;
         line("budget", format!("{percent:.0} % of {}", mass(budget)));
     }
-    if let Some(grams) = run.grams.filter(|grams| *grams > 0.0) {
-        let car = equivalents().into_iter().find(|one| one.id == "car-km-us");
-        if let Some(car) = car {
-            let count = output::three_digits(car.count(Grams(grams)));
-            line("as much as", format!("{count} {}", car.name));
-        }
+    if let Some(alike) = run.grams.and_then(alike) {
+        line("as much as", alike);
     }
     let by = match by {
         By::Exporter(path) => format!("by the exporter at {path}"),
@@ -177,6 +172,18 @@ pub fn report(run: &Run, ended: Ended, [began, after]: [&Node; 2], by: &By) -> S
         );
     }
     out
+}
+
+/// What so many grams are as much as: the first thing of which it is more than a tenth.
+fn alike(grams: f64) -> Option<String> {
+    let known = ["car-km-us", "phone-charge"];
+    let all = equivalents();
+    let known = known
+        .iter()
+        .filter_map(|id| all.iter().find(|one| one.id == *id));
+    let mut counted = known.map(|one| (one.count(Grams(grams)), one));
+    let (count, one) = counted.find(|(count, _)| *count >= 0.1)?;
+    Some(format!("{} {}", output::three_digits(count), one.name))
 }
 
 /// The energy of each kind of device, and how it was had.
