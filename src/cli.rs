@@ -1,5 +1,7 @@
 //! The command line: what it can say, and how its flags change the configuration.
 
+pub mod estimate;
+
 use crate::config::{Config, ConfigError, Format, Intensity, Interval, Level, Meter, Pue, PueOf};
 use crate::sensor::FAMILIES;
 use clap::{
@@ -62,6 +64,8 @@ pub enum Verb {
         #[arg(long, value_name = "N", value_parser = seconds)]
         wait: Option<f64>,
     },
+    /// Estimate what a load would cost at a place, and elsewhere, from bundled figures; nothing is measured.
+    Estimate(estimate::Estimate),
     /// Search the bundled zones and cloud regions.
     Zones {
         /// Part of a code or name; all where it is left out.

@@ -36,3 +36,4 @@ pub mod app;
 pub mod relay;
 pub mod once;
 pub mod doctor;
+pub mod estimate;

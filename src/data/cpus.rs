@@ -37,8 +37,20 @@ pub fn rated_power(cpu_model_name: &str) -> Option<RatedPower> {
         return None;
     }
     let row = table::rows::<Row>(TABLE).find(|row| key(&row.name) == wanted)?;
+    with_source(row, &table::sources())
+}
+
+/// All of them, each with the words that tell models apart (`epyc 7763`).
+pub(super) fn processors() -> Vec<(String, RatedPower)> {
+    let sources = table::sources();
+    table::rows::<Row>(TABLE)
+        .filter_map(|row| Some((key(&row.name), with_source(row, &sources)?)))
+        .collect()
+}
+
+fn with_source(row: Row, sources: &[Source]) -> Option<RatedPower> {
     Some(RatedPower {
-        source: table::source(&table::sources(), &row.source)?,
+        source: table::source(sources, &row.source)?,
         model: row.name,
         watts: Watts(row.tdp_watts),
     })
@@ -51,7 +63,7 @@ const NOISE: [&str; 6] = ["intel", "amd", "genuine", "cpu", "processor", "apu"];
 const COUNTS: [&str; 6] = ["dual", "triple", "quad", "six", "eight", "twelve"];
 
 /// What is left of a name when all that does not tell models apart is gone: `epyc 7763`.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let mut name = name.to_lowercase();
     for tail in TAILS {
         if let Some(at) = name.find(tail) {
