@@ -31,7 +31,7 @@ pub struct Estimate {
     #[arg(long, value_name = "NAME", required = true)]
     hardware: Vec<String>,
     /// How many of each that says no number of its own.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
     /// Main memory of all machines together, in GB; its power is left out otherwise.
     #[arg(long, value_name = "GB", value_parser = gigabytes, allow_negative_numbers = true)]

@@ -17,9 +17,11 @@ pub struct RatedPower {
     pub source: Source,
 }
 
+/// A row of the table.
 #[derive(Deserialize)]
-struct Row {
-    name: String,
+pub(super) struct Row {
+    /// The model.
+    pub(super) name: String,
     tdp_watts: f64,
     source: String,
 }
@@ -36,19 +38,25 @@ pub fn rated_power(cpu_model_name: &str) -> Option<RatedPower> {
     if wanted.is_empty() {
         return None;
     }
-    let row = table::rows::<Row>(TABLE).find(|row| key(&row.name) == wanted)?;
+    let row = holding(&wanted).find(|row| key(&row.name) == wanted)?;
     with_source(row, &table::sources())
 }
 
-/// All of them, each with the words that tell models apart (`epyc 7763`).
-pub(super) fn processors() -> Vec<(String, RatedPower)> {
-    let sources = table::sources();
-    table::rows::<Row>(TABLE)
-        .filter_map(|row| Some((key(&row.name), with_source(row, &sources)?)))
-        .collect()
+/// The rows whose names hold all words of a key, in whatever order: all whose key has them, and some more.
+pub(super) fn holding(wanted: &str) -> impl Iterator<Item = Row> {
+    listed().filter(move |row| {
+        let name = row.name.to_lowercase();
+        wanted.split(' ').all(|word| name.contains(word))
+    })
 }
 
-fn with_source(row: Row, sources: &[Source]) -> Option<RatedPower> {
+/// All rows.
+pub(super) fn listed() -> impl Iterator<Item = Row> {
+    table::rows::<Row>(TABLE)
+}
+
+/// What a row tells; `None` where it names an unknown source.
+pub(super) fn with_source(row: Row, sources: &[Source]) -> Option<RatedPower> {
     Some(RatedPower {
         source: table::source(sources, &row.source)?,
         model: row.name,

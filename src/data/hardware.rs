@@ -4,7 +4,7 @@ use super::accelerators::{self, Accelerator};
 use super::cpus::{self, RatedPower};
 use super::embodied::{Embodied, embodied};
 use super::nearest::{best, likeness};
-use super::table::Source;
+use super::table::{self, Source};
 use crate::sensor::Kind;
 use crate::units::Watts;
 use std::collections::BTreeMap;
@@ -108,20 +108,21 @@ fn processor(name: &str) -> Option<Result<Found, NotFound>> {
         return Some(Ok(alone(of_processor(exact))));
     }
     let wanted = cpus::key(name);
-    let wanted: Vec<&str> = wanted.split_whitespace().collect();
     // Without a number it is a maker's or a family's name.
-    if !wanted
-        .iter()
-        .any(|word| word.contains(|c: char| c.is_ascii_digit()))
-    {
+    if !wanted.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
+    let sources = table::sources();
     // Several spellings of one model are one.
-    let models: BTreeMap<String, RatedPower> = cpus::processors().into_iter().rev().collect();
-    let fit = tightest(models.into_iter().filter_map(|(key, power)| {
-        let known: Vec<&str> = key.split_whitespace().collect();
-        let fits = wanted.iter().all(|word| known.contains(word));
-        fits.then(|| (known.len(), power))
+    let mut models = BTreeMap::new();
+    for row in cpus::holding(&wanted) {
+        models.entry(cpus::key(&row.name)).or_insert(row);
+    }
+    let fit = tightest(models.into_iter().filter_map(|(key, row)| {
+        let known: Vec<&str> = key.split(' ').collect();
+        let fits = wanted.split(' ').all(|word| known.contains(&word));
+        let power = cpus::with_source(row, &sources)?;
+        fits.then_some((known.len(), power))
     }));
     let mut fit = fit.into_iter().map(of_processor);
     let first = fit.next()?;
@@ -206,15 +207,28 @@ fn nearest(name: &str) -> Vec<Hardware> {
     let boards = accelerators::accelerators();
     let boards = boards
         .iter()
-        .map(|board| (words(&board.name).join(" "), of_board(board)));
-    let processors = cpus::processors();
-    let processors = processors
-        .into_iter()
-        .map(|(key, power)| (key, of_processor(power)));
+        .map(|board| (words(&board.name).join(" "), Near::Board(board)));
+    let processors = cpus::listed().map(|row| {
+        let known = row.name.trim_start_matches("AMD ");
+        let known = known.trim_start_matches("Intel ").to_owned();
+        (known, Near::Processor(row))
+    });
     let near = best(boards.chain(processors).collect(), OFFERED, |(known, _)| {
         likeness(&typed, known)
     });
-    near.into_iter().map(|(_, hardware)| hardware).collect()
+    let sources = table::sources();
+    near.into_iter()
+        .filter_map(|(_, near)| match near {
+            Near::Board(board) => Some(of_board(board)),
+            Near::Processor(row) => Some(of_processor(cpus::with_source(row, &sources)?)),
+        })
+        .collect()
+}
+
+/// A row of one of the two tables.
+enum Near<'a> {
+    Board(&'a Accelerator),
+    Processor(cpus::Row),
 }
 
 fn of_board(board: &Accelerator) -> Hardware {
@@ -321,11 +335,9 @@ mod tests {
 
     #[test]
     fn every_processor_resolves_by_its_own_name() {
-        let mut models: Vec<String> = cpus::processors().into_iter().map(|(key, _)| key).collect();
-        models.sort();
-        models.dedup();
-        // Each look-up reads the whole table: a sample of a few shows it.
-        for key in models.iter().step_by(997) {
+        // Each look-up reads the whole table: a sample shows it.
+        for row in cpus::listed().step_by(97) {
+            let key = &cpus::key(&row.name);
             let found = processor(key).unwrap().unwrap();
             assert_eq!(&cpus::key(&found.hardware.name), key);
         }

@@ -193,3 +193,116 @@ fn year(vintage: &str) -> Option<&str> {
         .split(|c: char| !c.is_ascii_digit())
         .find(|number| number.len() == 4 && number.starts_with("20"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bought, Compare, Load, Making, Part, Place, answer};
+    use super::*;
+    use crate::data::{cloud_regions, zones};
+    use std::collections::BTreeSet;
+
+    fn answered(place: Place) -> Answer {
+        let parts = ["8x a100 80gb", "2x epyc 7763"];
+        answer(Question {
+            load: Load {
+                parts: parts
+                    .iter()
+                    .map(|name| Part::named(name, 1).unwrap())
+                    .collect(),
+                memory_gb: 1024.0,
+                hours: 72.5,
+                utilization: Some(0.7),
+                making: Making::Lifetime,
+            },
+            place,
+            bought: Bought::default(),
+            compare: Compare::None,
+        })
+    }
+
+    /// Depth of braces at the end, which never goes below the start's.
+    fn depth(text: &str) -> i64 {
+        let text = text.replace("\\{", "").replace("\\}", "");
+        text.chars().fold(0, |depth, letter| {
+            let depth = depth + i64::from(letter == '{') - i64::from(letter == '}');
+            assert!(depth >= 0, "{text}");
+            depth
+        })
+    }
+
+    /// What the keys of `\cite{...}` or of entries are.
+    fn keys(text: &str, begin: &str, end: char) -> BTreeSet<String> {
+        let parts = text.split(begin).skip(1);
+        let lists = parts.filter_map(|part| part.split_once(end));
+        lists
+            .flat_map(|(keys, _)| keys.split(',').map(str::to_owned))
+            .collect()
+    }
+
+    #[test]
+    fn every_place_can_be_typeset() {
+        let mut places: Vec<Place> = zones()
+            .iter()
+            .map(|zone| Place::zone(&zone.zone, None).unwrap())
+            .collect();
+        let regions = cloud_regions();
+        let regions = regions.iter().step_by(10);
+        places.extend(regions.map(|region| {
+            Place::cloud(&format!("{}/{}", region.provider, region.region), None).unwrap()
+        }));
+        let mut whole = answered(places[0].clone());
+        for place in places {
+            whole.question.place = place;
+            let (table, statement) = (table(&whole), statement(&whole));
+            let text = format!("{table}{statement}");
+            assert_eq!(depth(&text), 0, "{text}");
+            for special in ['#', '$', '%', '&', '_', '^', '~'] {
+                let bare =
+                    text.matches(special).count() - text.matches(&format!("\\{special}")).count();
+                let meant = match special {
+                    // A cell ends here; a formula; a space before a reference.
+                    '&' => table.matches("\\\\\n").count(),
+                    '$' => 2 * text.matches("$\\times$").count(),
+                    '~' => text.matches("~\\cite").count(),
+                    _ => 0,
+                };
+                assert_eq!(bare, meant, "{special} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_is_cited_has_an_entry_and_all_entries_are_cited() {
+        let whole = answered(Place::cloud("aws/eu-central-1", None).unwrap());
+        let (text, entries) = (latex(&whole), bibtex(&whole));
+        let cited = keys(&text, "\\cite{", '}');
+        assert_eq!(cited, keys(&entries, "@misc{", ','));
+        assert!(cited.contains("gramwatt") && cited.contains("gramwatt-ember"));
+        assert!(
+            cited.contains("gramwatt-aws-pue") && cited.len() > 6,
+            "{cited:?}"
+        );
+        for entry in entries.split("\n\n") {
+            assert_eq!(depth(entry), 0, "{entry}");
+        }
+        for line in entries.lines() {
+            assert!(text.contains(&format!("% {line}").trim_end()), "{line}");
+        }
+        assert!(entries.contains("  year = {2024},"), "{entries}");
+    }
+
+    #[test]
+    fn the_statement_says_what_was_estimated() {
+        let text = latex(&answered(Place::zone("DE", Some(1.3)).unwrap()));
+        for part in [
+            "8 $\\times$ NVIDIA A100 SXM 80GB & ",
+            "ran for 72.5\\,h on 8 $\\times$ NVIDIA A100 SXM 80GB and 2 $\\times$ AMD EPYC 7763 and 1024 GB of memory at \
+             DE (Germany)",
+            "At 70\\,\\% of the rated power",
+            "344\\,g\\,\\COe{}/kWh (lifecycle, mean of 2024)~\\cite{gramwatt-ember}",
+            "nothing was measured",
+        ] {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+    }
+}
