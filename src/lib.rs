@@ -37,3 +37,4 @@ pub mod app;
 pub mod relay;
 pub mod once;
 pub mod doctor;
+pub mod estimate;

@@ -2,12 +2,13 @@
 
 use anyhow::{Context, anyhow};
 use gramwatt::app::{self, AppError};
+use gramwatt::cli::estimate::Form;
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
 use gramwatt::run::command;
 use gramwatt::setup::Setup;
-use gramwatt::{config, data, doctor, exposition, log, once, probe, web};
+use gramwatt::{config, data, doctor, estimate, exposition, log, once, probe, web};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -103,6 +104,17 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
             let task = args.task().map_err(|reason| anyhow!(reason))?;
             let code = command::run(&task, &cli.config()?).map_err(|reason| anyhow!(reason))?;
             Ok(ExitCode::from(code))
+        }
+        Some(Verb::Estimate(flags)) => {
+            let question = flags.question().map_err(|reason| anyhow!(reason))?;
+            let answer = estimate::answer(question);
+            print(&match flags.format {
+                Form::Table => estimate::table(&answer, flags.all),
+                Form::Json => estimate::json(&answer),
+                Form::Csv => estimate::csv(&answer),
+                Form::Latex => estimate::latex(&answer),
+                Form::Bibtex => estimate::bibtex(&answer),
+            })
         }
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();

@@ -20,6 +20,7 @@ mod ipmi;
 mod lab;
 mod doors;
 mod downtime;
+mod estimate;
 mod machine;
 mod moving;
 mod nvml;
