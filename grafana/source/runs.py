@@ -147,7 +147,7 @@ IN_TIME = [
          now(share_failed(GRAMS)), decimals=1, limits=FAILED),
 ]
 
-NAME_LINK = Link("This name alone", "/d/gramwatt-runs?${datasource:queryparam}&${__url_time_range}&var-run=${__value.raw}")
+NAME_LINK = Link("This name alone", "/d/gramwatt-runs?${datasource:queryparam}&${cluster:queryparam}&${__url_time_range}&var-run=${__value.raw}")
 NODE_LINK = Link("This node", "/d/gramwatt-node?${datasource:queryparam}&${__url_time_range}&var-instance=${__value.raw}")
 RUN = Column("Run", label="run", least=130, link=NAME_LINK)
 ABOUT = [RUN, Column("Id", label="run_id", width=100),
