@@ -136,14 +136,14 @@ class Meter:
             foreseen = joules + pace * rest, grams + pace * rest * self.node.pue * intensity / 3.6e6
             self.first.setdefault(one.id, foreseen)
             if now.recent:
-                tell_both(now, "gramwatt_run_predicted", foreseen, labels)
+                tell_both(now, "gramwatt_run_predicted_", foreseen, labels)
                 now.set("gramwatt_run_predicted_end_timestamp_seconds", now.at + rest * (1 + one.error), **labels)
         if one.id in self.first:
-            tell_both(now, "gramwatt_run_first_predicted", self.first[one.id], labels)
+            tell_both(now, "gramwatt_run_first_predicted_", self.first[one.id], labels)
         if now.recent:
             now.set("gramwatt_run_progress_ratio", progress, **labels)
 
 
 def tell_both(now: Moment, name: str, both: Sequence[float], labels: Mapping[str, str]) -> None:
     for what, value in zip(("energy_joules", "co2e_grams"), both):
-        now.set(f"{name}_{what}", value, **labels)
+        now.set(f"{name}{what}", value, **labels)
