@@ -7,7 +7,7 @@
 
 use super::outlook::Outlook;
 use super::trend::{self, Ahead, Part};
-use crate::units::{Grams, Joules};
+use crate::units::{Grams, GramsPerKwh, Joules};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -62,14 +62,15 @@ pub struct Now {
     pub grams: Option<Grams>,
 }
 
-/// A figure with the interval that holds the truth nine times out of ten. `low` <= `expected` <= `high`.
+/// A figure with an interval that is meant to hold the truth nine times out of ten; `docs/prediction.md` shows how
+/// often it does. `low` <= `expected` <= `high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range<T> {
     /// The best guess.
     pub expected: T,
-    /// Less than this in one of twenty runs.
+    /// Below this is the truth of one run in twenty.
     pub low: T,
-    /// More than this in one of twenty runs.
+    /// Above this is the truth of one run in twenty.
     pub high: T,
 }
 
@@ -277,20 +278,23 @@ fn ahead_grams(
     let expected = mean(seconds.expected)?;
     let (short, long) = (mean(seconds.low)?, mean(seconds.high)?);
     let grams = expected.of(joules.expected);
-    let (low, high) = (
-        expected.min(short).min(long).of(joules.low),
-        expected.max(short).max(long).of(joules.high),
-    );
     let unsure = if outlook.is_forecast() {
-        grams.times(FORECAST * Z)
+        grams.times(FORECAST * Z).0
     } else {
-        Grams::ZERO
+        0.0
     };
-    let both = |a: Grams| Grams(a.0.hypot(unsure.0));
+    // Three errors that have little to do with each other: of the energy, of the hours it is used in, of the forecast.
+    let reach = |energy: Joules, factor: GramsPerKwh| {
+        let (of_energy, of_hours) = (expected.of(energy), factor.of(joules.expected));
+        let apart = |other: Grams| (other - grams).0;
+        Grams(apart(of_energy).hypot(apart(of_hours)).hypot(unsure))
+    };
+    let low = reach(joules.low, expected.min(short).min(long));
+    let high = reach(joules.high, expected.max(short).max(long));
     Some(Range {
         expected: grams,
-        low: (grams - both(grams - low)).max(Grams::ZERO),
-        high: grams + both(high - grams),
+        low: (grams - low).max(Grams::ZERO),
+        high: grams + high,
     })
 }
 
