@@ -12,21 +12,25 @@ mod pending;
 mod report;
 
 mod rest;
+mod runs;
 mod split;
 mod windows;
 
 use crate::sensor::Kind;
 use crate::units::{Grams, Joules};
 use crate::workload::census::{Census, Occupancies};
+use crate::workload::runs::Id;
 use crate::workload::{Health, Seen};
 use accounts::{Accounts, Flow};
 use pending::{Chunk, Pending};
 use rest::Rests;
+use runs::{Gathered, Runs};
+pub use runs::{RunBook, RunUse};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use windows::{Occupied, Window, Windows};
+use windows::{Occupied, RunHold, RunShare, Window, Windows};
 
 /// Longest time that energy waits for somebody to say who used it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,6 +89,8 @@ pub enum To {
 pub struct Saved {
     accounts: accounts::Saved,
     rests: Rests,
+    #[serde(default)]
+    runs: Vec<(Id, RunBook)>,
 }
 
 /// How long it is remembered who did what: as long as the ledger's accounts remember, because a meter that is
@@ -99,6 +105,7 @@ pub struct Attribution {
     pending: BTreeMap<Arc<str>, Pending>,
     rests: Rests,
     accounts: Accounts,
+    runs: Runs,
     flows: BTreeMap<Arc<str>, Flow>,
     health: Vec<Health>,
     /// Whether anybody has said who is here since this process began.
@@ -124,6 +131,7 @@ impl Attribution {
             pending: BTreeMap::new(),
             rests: kept.rests,
             accounts,
+            runs: Runs::restore(kept.runs),
             flows: BTreeMap::new(),
             health: Vec::new(),
             heard: false,
@@ -137,7 +145,35 @@ impl Attribution {
         Saved {
             accounts: self.accounts.save(),
             rests: self.rests.clone(),
+            runs: self.runs.save(),
         }
+    }
+
+    /// Keeps books of a run from now on, which began at `since` (time since boot).
+    pub fn open_run(&mut self, id: Id, since: Duration) {
+        self.runs.open(id, since);
+    }
+
+    /// A run has ended: what was used before is still booked to it.
+    pub fn end_run(&mut self, id: &str, until: Duration) {
+        self.runs.end(id, until);
+    }
+
+    /// Forgets a run.
+    pub fn close_run(&mut self, id: &str) {
+        self.runs.close(id);
+    }
+
+    /// What a run has used by now, as far as that is divided.
+    #[must_use]
+    pub fn run_uses(&self, id: &str, now: Duration) -> Vec<RunUse> {
+        self.runs.uses(id, now)
+    }
+
+    /// Until when it is known what runs used (time since boot).
+    #[must_use]
+    pub fn runs_known(&self) -> Option<Duration> {
+        self.runs.known()
     }
 
     /// Takes a new policy from now on.
@@ -212,9 +248,19 @@ impl Attribution {
             });
             devices.insert(Arc::clone(device), holders.collect());
         }
+        let runs = occupancies.runs.iter().map(|hold| RunHold {
+            id: Arc::clone(&hold.run),
+            device: Arc::clone(&hold.device),
+            to: match &hold.owner {
+                Some(owner) => self.accounts.tenant_of_late(owner, None, at),
+                None => To::System,
+            },
+            part: hold.part,
+        });
         Occupied {
             from: occupancies.from,
             to: occupancies.at,
+            runs: runs.collect(),
             devices,
         }
     }
@@ -233,10 +279,10 @@ impl Attribution {
         window.busy = (busy + idle > 0.0).then(|| busy / (busy + idle));
         #[allow(clippy::cast_precision_loss)]
         let (used, all) = (machine.memory_used as f64, f64::from(machine.cpus));
+        let of = |some: f64, all: f64| if all > 0.0 { some / all } else { 0.0 };
         for (to, seen) in seen {
             #[allow(clippy::cast_precision_loss)]
             let held = seen.memory as f64;
-            let of = |some: f64, all: f64| if all > 0.0 { some / all } else { 0.0 };
             let (cpu, memory) = (of(seen.cpu.as_secs_f64(), busy), of(held, used));
             if cpu > 0.0 {
                 window.cpu.push((*to, cpu));
@@ -248,6 +294,18 @@ impl Attribution {
                 window.requests.push((*to, of(cpus, all)));
             }
         }
+        window.runs.extend(census.runs.iter().map(|seen| {
+            #[allow(clippy::cast_precision_loss)]
+            let (cpu, memory) = (
+                of(seen.cpu.as_secs_f64(), busy),
+                of(seen.memory as f64, used),
+            );
+            RunShare {
+                id: Arc::clone(&seen.id),
+                cpu,
+                memory: (cpu + memory) / 2.0,
+            }
+        }));
         window
     }
 
@@ -299,17 +357,21 @@ impl Attribution {
 
     fn divide_all(&mut self, device: &Arc<str>, kind: Kind, chunks: Vec<Chunk>, now: Duration) {
         let mut flow: BTreeMap<To, Joules> = BTreeMap::new();
+        let mut of_runs = Gathered::new();
         let (mut time, mut until) = (Duration::ZERO, Duration::ZERO);
         for chunk in chunks {
             time += chunk.time();
             until = until.max(chunk.to);
             for piece in self.divided(device, kind, chunk) {
                 self.share_out(kind, &piece, &mut flow, now);
+                self.runs
+                    .book(kind, &piece.chunk, &piece.runs, &mut of_runs);
             }
         }
         if until.is_zero() {
             return;
         }
+        self.runs.note(device, kind, (until, time), of_runs);
         let watts = flow
             .into_iter()
             .filter_map(|(to, joules)| Some((to, joules.over(time)?)));

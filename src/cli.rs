@@ -1,6 +1,8 @@
 //! The command line: what it can say, and how its flags change the configuration.
 
+pub mod estimate;
 pub mod report;
+mod run;
 
 use crate::config::{Config, ConfigError, Format, Intensity, Interval, Level, Meter, Pue, PueOf};
 use crate::sensor::FAMILIES;
@@ -64,6 +66,10 @@ pub enum Verb {
         #[arg(long, value_name = "N", value_parser = seconds)]
         wait: Option<f64>,
     },
+    /// Measure one command: what it uses and emits, what it will come to, and when it would be cleaner.
+    Run(run::RunArgs),
+    /// Estimate what a load would cost at a place, and elsewhere, from bundled figures; nothing is measured.
+    Estimate(estimate::Estimate),
     /// Report what a time has cost, from the history in a Prometheus.
     Report(Box<report::Report>),
     /// Search the bundled zones and cloud regions.

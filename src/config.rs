@@ -3,6 +3,7 @@
 use crate::embodied::Making;
 use crate::file;
 use crate::grid::chain::Listing;
+use crate::run::config::Runs;
 use crate::sensor::Sensors;
 use crate::units::GramsPerKwh;
 use crate::web::listen;
@@ -41,6 +42,8 @@ pub struct Config {
     pub sensors: Sensors,
     /// Who used it: how joules and grams are divided among pods, jobs and services.
     pub workloads: Workloads,
+    /// Single commands that are measured, and the local socket on which they are told.
+    pub runs: Runs,
     /// Where the kernel's file systems are mounted.
     pub path: Paths,
     /// Where the books are kept over a restart.
@@ -307,6 +310,14 @@ impl Config {
             return directory.join("demo");
         }
         directory
+    }
+
+    /// The socket on which runs are told; `None` where there is to be none.
+    #[must_use]
+    pub fn run_socket(&self) -> Option<PathBuf> {
+        let usual = || self.books_directory().join("runs.sock");
+        let wanted = self.runs.enabled && !self.demo;
+        wanted.then(|| self.runs.socket.clone().unwrap_or_else(usual))
     }
 
     /// Looks for values that contradict one another, malformed addresses, and mounts that are not there.

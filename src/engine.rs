@@ -16,11 +16,15 @@ use crate::grid::conditions::Conditions;
 use crate::grid::facility::Facts;
 use crate::ledger::{Account, Ledger, Method, Reader};
 use crate::node::{Choice, Force, Node};
+use crate::run;
+use crate::run::book::{Refusal, Request};
+use crate::run::outlook::Outlook;
 use crate::sensor::{Kind, MeterClass, Part, Readings, Scope};
 use crate::snapshot::{Grid, Pue, Snapshot};
 use crate::state::State;
 use crate::units::Joules;
 use crate::workload::census::Census;
+use crate::workload::runs::{Id, Roster};
 pub use books::Books;
 use health::Health;
 use jiff::Timestamp;
@@ -82,6 +86,8 @@ pub struct Settings {
     pub making: Making,
     /// How the joules are divided among workloads; `None` where nobody looks for any.
     pub workloads: Option<Policy>,
+    /// What may be had of runs.
+    pub runs: run::book::Limits,
     /// The machine's name, for people.
     pub host: Arc<str>,
     /// Whether the hardware is synthetic.
@@ -105,6 +111,7 @@ pub struct Engine {
     pue: Option<(f64, Duration)>,
     books: Books,
     attribution: Option<Attribution>,
+    runs: run::book::Book,
     /// What was kept of the division before it was taken up.
     kept: Option<crate::attribution::Saved>,
     health: BTreeMap<Arc<str>, Health>,
@@ -132,6 +139,7 @@ impl Engine {
             pue: kept.pue,
             books: kept.books,
             attribution: None,
+            runs: run::book::Book::new(settings.runs.clone(), kept.runs),
             kept: kept.workloads,
             health: BTreeMap::new(),
             conditions: Conditions::default(),
@@ -160,6 +168,7 @@ impl Engine {
             self.health.insert(name, health);
         }
         self.divide(settings.workloads.as_ref(), now);
+        self.runs.limit(settings.runs.clone());
         self.settings = settings;
         self.conditions = Conditions::default();
         self.facts = Facts::default();
@@ -278,6 +287,8 @@ impl Engine {
         self.books.age(now.boot);
         if let Some(attribution) = &mut self.attribution {
             attribution.settle(now.boot);
+            let outlook = outlook(&self.settings, &self.conditions, now);
+            self.runs.tend(attribution, &outlook, now);
         }
         self.report(now)
     }
@@ -285,8 +296,24 @@ impl Engine {
     /// Takes who was here and who did what.
     pub fn count(&mut self, census: Census) {
         if let Some(attribution) = &mut self.attribution {
+            self.runs.see(&census.runs, attribution, census.at);
             attribution.take(census);
         }
+    }
+
+    /// The runs that are to be followed.
+    #[must_use]
+    pub fn roster(&self) -> Roster {
+        self.runs.roster()
+    }
+
+    /// Does what is asked of the book of runs.
+    ///
+    /// # Errors
+    /// Why it is not done.
+    pub fn take(&mut self, request: Request, now: Moment) -> Result<Id, Refusal> {
+        let attribution = self.attribution.as_mut().ok_or(Refusal::Blind)?;
+        self.runs.take(request, attribution, now)
     }
 
     /// Takes up, goes on with, or leaves off dividing the joules among workloads.
@@ -332,6 +359,7 @@ impl Engine {
             term: self.term.clone(),
             pue: self.pue,
             books: self.books.clone(),
+            runs: self.runs.save(),
             workloads: match &self.attribution {
                 Some(attribution) => Some(attribution.save()),
                 None => self.kept.clone(),
@@ -389,6 +417,13 @@ impl Engine {
             .flat_map(|force| force.accounts(&self.ledger))
             .map(|(_, account)| account)
     }
+}
+
+/// What electricity emits here in the hours ahead.
+fn outlook(settings: &Settings, conditions: &Conditions, now: Moment) -> Outlook {
+    let forecast = conditions.outlook.as_ref().map(|outlook| &outlook.forecast);
+    let Factor { intensity, pue, .. } = settings.factor;
+    Outlook::new(now.wall, intensity, forecast, pue)
 }
 
 /// When that began which is told now, since boot.

@@ -2,12 +2,15 @@
 
 use anyhow::{Context, anyhow};
 use gramwatt::app::{self, AppError};
+use gramwatt::cli::estimate::Form;
+use gramwatt::cli::report::Report as Asked;
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
 use gramwatt::report::{self, prometheus::Server};
+use gramwatt::run::command;
 use gramwatt::setup::Setup;
-use gramwatt::{clock, config, data, doctor, exposition, file, log, once, probe, web};
+use gramwatt::{clock, config, data, doctor, estimate, exposition, file, log, once, probe, web};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -99,22 +102,23 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 }
             }
         }
-        Some(Verb::Report(asked)) => {
-            let order = asked
-                .order(clock::now().wall)
-                .map_err(|reason| anyhow!(reason))?;
-            let mut server = Server::new(&asked.access())?;
-            let report = report::make(&mut server, &order)?;
-            let text = report::render(&report, asked.format(), asked.top());
-            match asked.output() {
-                None => print(&text),
-                Some(path) => {
-                    file::replace(path, text.as_bytes())
-                        .with_context(|| path.display().to_string())?;
-                    Ok(ExitCode::SUCCESS)
-                }
-            }
+        Some(Verb::Run(args)) => {
+            let task = args.task().map_err(|reason| anyhow!(reason))?;
+            let code = command::run(&task, &cli.config()?).map_err(|reason| anyhow!(reason))?;
+            Ok(ExitCode::from(code))
         }
+        Some(Verb::Estimate(flags)) => {
+            let question = flags.question().map_err(|reason| anyhow!(reason))?;
+            let answer = estimate::answer(question);
+            print(&match flags.format {
+                Form::Table => estimate::table(&answer, flags.all),
+                Form::Json => estimate::json(&answer),
+                Form::Csv => estimate::csv(&answer),
+                Form::Latex => estimate::latex(&answer),
+                Form::Bibtex => estimate::bibtex(&answer),
+            })
+        }
+        Some(Verb::Report(asked)) => reported(asked),
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();
             let found = data::search(text);
@@ -144,6 +148,20 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
         }
         None => serve(cli),
     }
+}
+
+/// Asks a Prometheus, and prints or writes what a time has cost.
+fn reported(asked: &Asked) -> anyhow::Result<ExitCode> {
+    let order = asked.order(clock::now().wall);
+    let order = order.map_err(|reason| anyhow!(reason))?;
+    let mut server = Server::new(&asked.access())?;
+    let report = report::make(&mut server, &order)?;
+    let text = report::render(&report, asked.format(), asked.top());
+    let Some(path) = asked.output() else {
+        return print(&text);
+    };
+    file::replace(path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes to standard output; a reader that has gone is no error.

@@ -67,6 +67,7 @@ impl Setup {
                 meter: (&config.node.meter).into(),
                 workloads: workloads.as_ref().map(|plan| plan.config.policy()),
                 making: config.embodied.clone(),
+                runs: config.runs.limits(&config.workloads),
                 host: config.host(),
                 demo: config.demo,
             },

@@ -4,6 +4,7 @@ use crate::clock::Moment;
 use crate::data::Reference;
 use crate::grid::zone::Outlook;
 use crate::ledger::Method;
+use crate::run::book::Shown;
 use crate::sensor::{Kind, MeterClass, Scope, Source};
 use crate::units::{Grams, GramsPerKwh, GramsPerSecond, Joules, Watts};
 use crate::workload::About;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub node: Node,
     /// Who used the devices; `None` where that is not looked for.
     pub workloads: Option<Workloads>,
+    /// Single commands that are measured: each lies within workloads, and none within another.
+    pub runs: Vec<Shown>,
     /// Health of every sensor.
     pub sensors: Vec<SensorHealth>,
     /// Where the node stands and what its electricity emits; `None` where nobody said.

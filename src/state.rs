@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::engine::Books;
 use crate::ledger;
 use crate::node;
+use crate::run;
 use rustix::fs::{Access, FlockOperation, access, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -38,6 +39,9 @@ pub struct State {
     /// How they were divided among workloads.
     #[serde(default)]
     pub workloads: Option<attribution::Saved>,
+    /// The runs that were measured.
+    #[serde(default)]
+    pub runs: run::book::Saved,
 }
 
 impl State {
@@ -53,6 +57,7 @@ impl State {
             pue: None,
             books: Books::default(),
             workloads: None,
+            runs: run::book::Saved::default(),
         }
     }
 }

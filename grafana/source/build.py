@@ -12,13 +12,15 @@ import sys
 import grid
 import lab
 import node
+import runs
 import trust
 import whatif
 import workload
 from model import document
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1]
-DASHBOARDS = [lab.DASHBOARD, node.DASHBOARD, workload.DASHBOARD, grid.DASHBOARD, whatif.DASHBOARD, trust.DASHBOARD]
+DASHBOARDS = [lab.DASHBOARD, node.DASHBOARD, workload.DASHBOARD, runs.DASHBOARD, grid.DASHBOARD,
+              whatif.DASHBOARD, trust.DASHBOARD]
 
 
 def main(arguments: list[str]) -> int:

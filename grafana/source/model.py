@@ -28,8 +28,8 @@ KINDS = {"gpu": ORANGE, "cpu": BLUE, "dram": SKY, "soc": PURPLE, "other": GREY}
 SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 
 # The dashboards, in the order of their links.
-UIDS = {"lab": "gramwatt-lab", "node": "gramwatt-node", "workload": "gramwatt-workload", "grid": "gramwatt-grid",
-        "whatif": "gramwatt-whatif", "trust": "gramwatt-trust"}
+UIDS = {"lab": "gramwatt-lab", "node": "gramwatt-node", "workload": "gramwatt-workload", "runs": "gramwatt-runs",
+        "grid": "gramwatt-grid", "whatif": "gramwatt-whatif", "trust": "gramwatt-trust"}
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,13 @@ def lines(title: str, about: str, unit: str, empty: str, queries: Sequence[Query
                   "tooltip": {"mode": "multi", "sort": "desc"}}, interval=interval)
 
 
-def ranking(title: str, about: str, unit: str, empty: str, query: Query, *, width: int = 8, height: int = 8,
+def ranking(title: str, about: str, unit: str, empty: str, query: Query | Sequence[Query], *, width: int = 8, height: int = 8,
             color: str = BLUE, colors: dict[str, str] | None = None, least: float | None = 0,
             most: float | None = None, limits: Json | None = None, decimals: int | None = None) -> Panel:
-    """Bars with their names, longest first: `query` sorts."""
+    """Bars with their names: in the order in which `query` sorts them, or one for each of several queries."""
+    queries = [query] if isinstance(query, Query) else query
     defaults = shown(tinted(color, limits), limits, decimals, least, most)
-    return Panel("bargauge", title, about, unit, empty, [query], width, height, defaults,
+    return Panel("bargauge", title, about, unit, empty, queries, width, height, defaults,
                  overrides=paint(colors or {}), options={
                      "orientation": "horizontal", "displayMode": "basic", "valueMode": "text", "namePlacement": "left", "text": {"titleSize": 12, "valueSize": 13},
                      "showUnfilled": False, "minVizWidth": 8, "minVizHeight": 14, "maxVizHeight": 30, "sizing": "manual",
@@ -197,7 +198,10 @@ def ranking(title: str, about: str, unit: str, empty: str, query: Query, *, widt
 
 @dataclass(frozen=True)
 class Column:
-    """A column: of a query's values, or of a label where there is no `expr`."""
+    """A column: of a query's values, or of a label where there is no `expr`.
+
+    It has its `width`, or what is left, but its `least`. A `bar` is full at `most`, or at the largest value of its column.
+    """
 
     title: str
     expr: str = ""
@@ -205,7 +209,9 @@ class Column:
     unit: str = "none"
     decimals: int | None = None
     width: int | None = None
+    least: int | None = None
     bar: str = ""
+    most: float | None = None
     link: Link | None = None
     limits: Json | None = None
 
@@ -225,19 +231,21 @@ def table(title: str, about: str, empty: str, columns: Sequence[Column], *, widt
     for column in columns:
         # A cell that has nothing is not a table that has nothing.
         properties: list[Json] = [{"id": "noValue", "value": "–"}]
-        if column.expr:
-            properties.append({"id": "unit", "value": column.unit})
+        # Or a label that looks like a number is shown as one: job 007 as 7, run 1e6 as a million.
+        properties.append({"id": "unit", "value": column.unit if column.expr else "string"})
         if column.decimals is not None:
             properties.append({"id": "decimals", "value": column.decimals})
         if column.width is not None:
             properties.append({"id": "custom.width", "value": column.width})
+        if column.least is not None:
+            properties.append({"id": "custom.minWidth", "value": column.least})
         if column.bar:
             properties += [{"id": "custom.cellOptions", "value": {"type": "gauge", "mode": "basic",
                                                                   "valueDisplayMode": "text"}},
                            {"id": "color", "value": fixed(column.bar)}, {"id": "min", "value": 0},
-                           {"id": "fieldMinMax", "value": True}]
+                           {"id": "fieldMinMax", "value": True} if column.most is None else {"id": "max", "value": column.most}]
         if column.limits:
-            properties += [{"id": "thresholds", "value": column.limits},
+            properties += [{"id": "thresholds", "value": column.limits}, {"id": "color", "value": {"mode": "thresholds"}},
                            {"id": "custom.cellOptions", "value": {"type": "color-text"}}]
         if column.link:
             properties.append({"id": "links", "value": [column.link.json()]})

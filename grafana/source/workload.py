@@ -1,4 +1,4 @@
-"""A workload, or those of a team: what a run cost, and how much of it was waste. Made of recorded hours."""
+"""A workload, or those of a team: what they cost, and how much of it was waste. Made of recorded hours."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ COURSE = [
 ]
 
 KEY = "cluster, workload_type, workload_namespace, workload, owner, user, label_team, label_project, label_phase"
-WHAT = table("What each run cost", f"{HOURS} A run that shares an accelerator has its share by utilization; a `gpu_split` of "
+WHAT = table("What each cost", f"{HOURS} One that shares an accelerator has its share by utilization; a `gpu_split` of "
              "`equal` or `mig` is an estimate.", NOTHING, [
                  Column("Workload", label="workload", link=Link("This one", "/d/gramwatt-workload?${datasource:queryparam}"
                                                               "&${__url_time_range}&var-workload=${__value.raw}")),
@@ -118,5 +118,5 @@ RETRIES = [
 ]
 
 DASHBOARD = Dashboard(UIDS["workload"], "Gramwatt / Workload",
-                      "A workload, or those of a team: what a run cost, and how much of it was waste.", VARIABLES,
+                      "A workload, or those of a team: what they cost, and how much of it was waste.", VARIABLES,
                       [Row("", NUMBERS), Row("When", COURSE), Row("What", [WHAT]), Row("Retries", RETRIES)])

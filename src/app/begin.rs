@@ -1,6 +1,6 @@
 //! Starts all that tells the engine something, each with where to tell it.
 
-use super::Order;
+use super::station::Order;
 use crate::grid::conditions::Conditions;
 use crate::grid::facility;
 use crate::grid::schedule::Doors;
@@ -8,6 +8,7 @@ use crate::grid::service::{self, Moments, Running, Service};
 use crate::sampler::Samplers;
 use crate::setup::Setup;
 use crate::snapshot::Snapshot;
+use crate::workload::runs::Roster;
 use crate::workload::watch::Lookout;
 use std::io;
 use std::path::Path;
@@ -65,6 +66,7 @@ pub(super) fn visit(
 pub(super) fn observe(
     setup: &mut Setup,
     number: u64,
+    roster: &Roster,
     latest: &watch::Receiver<Arc<Snapshot>>,
     orders: &SyncSender<Order>,
 ) -> io::Result<Option<Lookout>> {
@@ -73,5 +75,5 @@ pub(super) fn observe(
     };
     let orders = orders.clone();
     let tell = move |census| orders.send(Order::Census(number, Box::new(census))).is_ok();
-    Lookout::start(plan, latest.clone(), tell).map(Some)
+    Lookout::start(plan, roster.clone(), latest.clone(), tell).map(Some)
 }

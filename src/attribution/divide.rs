@@ -4,10 +4,11 @@ use super::page::Amount;
 use super::pending::Chunk;
 use super::split::{self, Share, User};
 use super::windows::{Occupied, Window};
-use super::{Attribution, To};
+use super::{Attribution, To, runs};
 use crate::sensor::Kind;
 use crate::units::{Grams, Joules, Watts};
 use crate::workload::census::Holder;
+use crate::workload::runs::Id;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +16,31 @@ use std::time::Duration;
 /// How the share of an accelerator was had, for the info series.
 pub(super) type Means = Option<&'static str>;
 
-/// A piece of energy and those who share it.
-pub(super) type Piece = (Chunk, Vec<Share>, Means);
+/// A piece of energy and those who share it, with the parts that runs have in it.
+pub(super) struct Piece {
+    pub chunk: Chunk,
+    pub shares: Vec<Share>,
+    pub means: Means,
+    pub runs: Vec<runs::Part>,
+}
+
+impl Piece {
+    fn all(chunk: Chunk, to: To) -> Self {
+        Self {
+            chunk,
+            shares: all(to),
+            means: None,
+            runs: Vec::new(),
+        }
+    }
+}
 
 impl Attribution {
     /// Cuts energy at the borders of the windows of its time, and says whose each piece is. What lies in no
     /// window is nobody's.
     pub(super) fn divided(&mut self, device: &Arc<str>, kind: Kind, chunk: Chunk) -> Vec<Piece> {
         if kind == Kind::Other && !self.policy.divide_other {
-            return vec![(chunk, all(To::System), None)];
+            return vec![Piece::all(chunk, To::System)];
         }
         let spans: Vec<(Duration, Duration)> = match kind {
             Kind::Gpu => spans(
@@ -40,14 +57,14 @@ impl Attribution {
         for (from, to) in spans {
             let Some(chunk) = left else { break };
             let (before, rest) = chunk.cut(from);
-            pieces.extend(before.map(|piece| (piece, all(To::Unattributed), None)));
+            pieces.extend(before.map(|piece| Piece::all(piece, To::Unattributed)));
             let (inside, after) = rest.map_or((None, None), |rest| rest.cut(to));
             left = after;
             if let Some(piece) = inside {
                 self.inside(device, kind, piece, &mut pieces);
             }
         }
-        pieces.extend(left.map(|piece| (piece, all(To::Unattributed), None)));
+        pieces.extend(left.map(|piece| Piece::all(piece, To::Unattributed)));
         pieces
     }
 
@@ -68,7 +85,12 @@ impl Attribution {
             };
             self.rests.learn(device, &piece, busy);
             let rest = set.or_else(|| self.rests.of(device));
-            accelerator(window, device, piece, rest, self.policy.idle_below, pieces);
+            let idle_below = self.policy.idle_below;
+            for mut piece in accelerator(window, device, piece, rest, idle_below) {
+                let (chunk, shares) = (&piece.chunk, &piece.shares);
+                piece.runs = runs::of_accelerator(&self.runs, window, device, chunk, shares);
+                pieces.push(piece);
+            }
             return;
         }
         let Some(window) = self
@@ -81,11 +103,15 @@ impl Attribution {
             return;
         };
         if kind == Kind::Other {
-            pieces.push((piece, beyond(window), None));
+            pieces.push(Piece {
+                shares: beyond(window),
+                runs: runs::of_other(window),
+                ..Piece::all(piece, To::System)
+            });
             return;
         }
         let Some(busy) = window.busy else {
-            pieces.push((piece, all(To::Unattributed), None));
+            pieces.push(Piece::all(piece, To::Unattributed));
             return;
         };
         self.rests.learn(device, &piece, Some(busy));
@@ -99,8 +125,11 @@ impl Attribution {
         } else {
             &window.cpu
         };
-        let shares = split::processor(rest, self.policy.idle, work, &window.requests);
-        pieces.push((piece, shares, None));
+        pieces.push(Piece {
+            shares: split::processor(rest, self.policy.idle, work, &window.requests),
+            runs: runs::of_processor(window, kind, rest, self.policy.idle),
+            ..Piece::all(piece, To::System)
+        });
     }
 
     /// What the configuration says that a device draws at rest.
@@ -117,10 +146,16 @@ impl Attribution {
     pub(super) fn share_out(
         &mut self,
         kind: Kind,
-        (piece, shares, means): &Piece,
+        piece: &Piece,
         flow: &mut BTreeMap<To, Joules>,
         now: Duration,
     ) {
+        let Piece {
+            chunk: piece,
+            shares,
+            means,
+            runs,
+        } = piece;
         // The largest takes what rounding leaves, so that nobody's share is negative.
         let largest = shares
             .iter()
@@ -162,7 +197,11 @@ impl Attribution {
             }
         }
         if self.policy.divide_other && kind != Kind::Other {
-            self.windows.note(piece.from, piece.to, &dynamic);
+            let runs = runs.iter();
+            let runs: Vec<(Id, f64)> = runs
+                .map(|run| (Arc::clone(&run.id), piece.joules.0 * run.dynamic))
+                .collect();
+            self.windows.note((piece.from, piece.to), &dynamic, &runs);
         }
     }
 }
@@ -218,8 +257,7 @@ fn accelerator(
     piece: Chunk,
     rest: Option<Watts>,
     idle_below: f64,
-    pieces: &mut Vec<Piece>,
-) {
+) -> Vec<Piece> {
     let none = Vec::new();
     let holders = window.devices.get(device).unwrap_or(&none);
     let mut cuts: Vec<Duration> = holders
@@ -246,11 +284,15 @@ fn accelerator(
     if let Some(rest) = rest {
         sharpen(&piece, &mut parts, rest);
     }
-    for (part, users) in parts {
+    let shared = |(part, users): (Chunk, Vec<User>)| {
         let rest = rest.map(|rest| split::rest(part.joules.0, rest.0, part.time()));
-        let shares = split::accelerator(rest, &users, part.utilization, idle_below);
-        pieces.push((part, shares, means(&users)));
-    }
+        Piece {
+            shares: split::accelerator(rest, &users, part.utilization, idle_below),
+            means: means(&users),
+            ..Piece::all(part, To::Idle)
+        }
+    };
+    parts.into_iter().map(shared).collect()
 }
 
 /// Where somebody came or went within a piece, nobody used more than the rest while nobody was there: what was drawn

@@ -80,6 +80,21 @@ pub fn processor(
     shares
 }
 
+/// The part of a processor's or memory's energy, and of it what was drawn beyond rest, of somebody who did `work` of
+/// all that was done, where all that is known of sums up to `known`: what [`processor`] gives a workload that does
+/// the same, but for requests, which nobody makes for a part of a workload.
+#[must_use]
+pub fn part_of_processor(rest: f64, policy: Idle, work: f64, known: f64) -> (f64, f64) {
+    let rest = unit(rest);
+    let work = unit(work) / known.max(1.0);
+    let at_rest = match policy {
+        Idle::Proportional => rest * work,
+        Idle::Separate | Idle::ByRequest => 0.0,
+    };
+    let beyond = (1.0 - rest) * work;
+    (beyond + at_rest, beyond)
+}
+
 /// Shares that sum up to 1: those given, scaled down where they are more than all, and `remainder` for what
 /// they lack.
 fn by_weight(given: &[(To, f64)], remainder: To) -> Vec<(To, f64)> {
@@ -246,6 +261,20 @@ mod tests {
         );
         let asked = vec![(To::Idle, 0.2), (To::System, 0.15), (A, 0.4), (B, 0.25)];
         assert_eq!(with(Idle::ByRequest), asked);
+    }
+
+    #[test]
+    fn a_run_that_is_all_of_a_workload_has_what_the_workload_has() {
+        for work in [vec![(A, 0.5), (B, 0.25)], vec![(A, 0.9), (B, 0.3)]] {
+            let known: f64 = work.iter().map(|(_, part)| part).sum();
+            for policy in [Idle::Separate, Idle::Proportional] {
+                let shares = processor(0.4, policy, &work, &[]);
+                let of = shares.iter().filter(|share| share.to == A);
+                let whole: f64 = of.map(|share| share.part).sum();
+                let (part, dynamic) = part_of_processor(0.4, policy, work[0].1, known);
+                assert!((part - whole).abs() < 1e-12 && dynamic <= part);
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::{KEPT, To};
 use crate::workload::census::Holder;
+use crate::workload::runs::Id;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,27 @@ pub(super) struct Window {
     pub requests: Vec<(To, f64)>,
     /// Joules that each drew beyond rest on any device, for what only the meter sees.
     pub dynamic: BTreeMap<To, f64>,
+    /// What runs did.
+    pub runs: Vec<RunShare>,
+    /// Of `dynamic`, what each run drew.
+    pub run_dynamic: BTreeMap<Id, f64>,
+}
+
+/// A run's shares of what was done, like those of workloads.
+#[derive(Clone, Debug)]
+pub(super) struct RunShare {
+    pub id: Id,
+    pub cpu: f64,
+    pub memory: f64,
+}
+
+/// A run's part of what somebody has of an accelerator.
+#[derive(Clone, Debug)]
+pub(super) struct RunHold {
+    pub id: Id,
+    pub device: Arc<str>,
+    pub to: To,
+    pub part: f64,
 }
 
 /// One stretch of time of the accelerators.
@@ -30,6 +52,7 @@ pub(super) struct Occupied {
     pub from: Duration,
     pub to: Duration,
     pub devices: BTreeMap<Arc<str>, Vec<(To, Holder)>>,
+    pub runs: Vec<RunHold>,
 }
 
 /// The windows of late, oldest first and without overlap.
@@ -84,7 +107,12 @@ impl Windows {
     }
 
     /// Notes what somebody drew beyond rest on any device, in the windows of that time.
-    pub fn note(&mut self, from: Duration, to: Duration, dynamic: &[(To, f64)]) {
+    pub fn note(
+        &mut self,
+        (from, to): (Duration, Duration),
+        dynamic: &[(To, f64)],
+        runs: &[(Id, f64)],
+    ) {
         let whole = to.saturating_sub(from).as_secs_f64();
         if whole <= 0.0 || dynamic.is_empty() {
             return;
@@ -102,6 +130,10 @@ impl Windows {
             if time > 0.0 {
                 for (who, joules) in dynamic {
                     *window.dynamic.entry(*who).or_default() += joules * time / whole;
+                }
+                for (id, joules) in runs {
+                    let sum = window.run_dynamic.entry(Arc::clone(id)).or_default();
+                    *sum += joules * time / whole;
                 }
             }
         }

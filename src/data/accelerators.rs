@@ -1,4 +1,4 @@
-//! What accelerators are rated at.
+//! What accelerators are rated at, and the memory that they have.
 
 use super::table::{self, Source};
 use crate::units::Watts;
@@ -14,7 +14,11 @@ pub struct Accelerator {
     /// The most that its maker says the board draws, positive and below 3 kW. What is in force on a machine may
     /// be less: a driver's power limit.
     pub rated: Watts,
-    /// Who says so.
+    /// Its memory in GB, as its maker counts them.
+    pub memory_gb: f64,
+    /// Words of its other names that its siblings do not have: `sxm5 hbm3`.
+    pub also: String,
+    /// Who says what it draws.
     pub source: Source,
 }
 
@@ -22,6 +26,8 @@ pub struct Accelerator {
 struct Row {
     name: String,
     rated_watts: f64,
+    memory_gb: f64,
+    also: String,
     source: String,
 }
 
@@ -34,6 +40,8 @@ pub fn accelerators() -> Vec<Accelerator> {
             Some(Accelerator {
                 source: table::source(&sources, &row.source)?,
                 rated: Watts(row.rated_watts),
+                memory_gb: row.memory_gb,
+                also: row.also,
                 name: row.name,
             })
         })
@@ -53,6 +61,7 @@ mod tests {
         let mut seen = HashSet::new();
         for row in rows {
             assert!((1.0..3000.0).contains(&row.rated_watts), "{}", row.name);
+            assert!((1.0..1000.0).contains(&row.memory_gb), "{}", row.name);
             assert!(seen.insert(row.name.to_lowercase()), "{} twice", row.name);
         }
     }

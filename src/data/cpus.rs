@@ -17,9 +17,11 @@ pub struct RatedPower {
     pub source: Source,
 }
 
+/// A row of the table.
 #[derive(Deserialize)]
-struct Row {
-    name: String,
+pub(super) struct Row {
+    /// The model.
+    pub(super) name: String,
     tdp_watts: f64,
     source: String,
 }
@@ -36,9 +38,27 @@ pub fn rated_power(cpu_model_name: &str) -> Option<RatedPower> {
     if wanted.is_empty() {
         return None;
     }
-    let row = table::rows::<Row>(TABLE).find(|row| key(&row.name) == wanted)?;
+    let row = holding(&wanted).find(|row| key(&row.name) == wanted)?;
+    with_source(row, &table::sources())
+}
+
+/// The rows whose names hold all words of a key, in whatever order: all whose key has them, and some more.
+pub(super) fn holding(wanted: &str) -> impl Iterator<Item = Row> {
+    listed().filter(move |row| {
+        let name = row.name.to_lowercase();
+        wanted.split(' ').all(|word| name.contains(word))
+    })
+}
+
+/// All rows.
+pub(super) fn listed() -> impl Iterator<Item = Row> {
+    table::rows::<Row>(TABLE)
+}
+
+/// What a row tells; `None` where it names an unknown source.
+pub(super) fn with_source(row: Row, sources: &[Source]) -> Option<RatedPower> {
     Some(RatedPower {
-        source: table::source(&table::sources(), &row.source)?,
+        source: table::source(sources, &row.source)?,
         model: row.name,
         watts: Watts(row.tdp_watts),
     })
@@ -51,7 +71,7 @@ const NOISE: [&str; 6] = ["intel", "amd", "genuine", "cpu", "processor", "apu"];
 const COUNTS: [&str; 6] = ["dual", "triple", "quad", "six", "eight", "twelve"];
 
 /// What is left of a name when all that does not tell models apart is gone: `epyc 7763`.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let mut name = name.to_lowercase();
     for tail in TAILS {
         if let Some(at) = name.find(tail) {

@@ -9,6 +9,7 @@ mod cloud;
 mod cpus;
 mod embodied;
 mod equivalents;
+mod hardware;
 mod nearest;
 mod reference;
 mod search;
@@ -20,6 +21,7 @@ pub use cloud::{CloudRegion, cloud_region, cloud_regions, nearest_cloud_regions}
 pub use cpus::{RatedPower, rated_power};
 pub use embodied::{Embodied, embodied};
 pub use equivalents::{Equivalent, equivalents};
+pub use hardware::{Found, Hardware, NotFound, find_hardware};
 pub use reference::{Board, Reference, Site};
 pub use search::search;
 pub use table::Source;

@@ -40,6 +40,11 @@ impl Engine {
                 let books = devices.iter().map(|device| (device.kind, device.joules));
                 attribution.report(books, now.boot)
             }),
+            runs: self
+                .attribution
+                .as_ref()
+                .map(|attribution| self.runs.show(attribution, now))
+                .unwrap_or_default(),
             devices,
             sensors,
             grid: self.settings.grid.clone(),

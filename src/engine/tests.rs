@@ -32,6 +32,7 @@ fn settings(intensity: Option<f64>) -> Settings {
         pue: Pue::default(),
         meter: Choice::auto(),
         making: serde_yaml::from_str(&format!("kilograms: {{{MAKING}}}")).unwrap(),
+        runs: crate::run::book::Limits::default(),
         host: "".into(),
         demo: false,
         notes: Vec::new(),

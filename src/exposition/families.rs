@@ -6,6 +6,7 @@ mod grid;
 mod health;
 mod node;
 mod reference;
+mod run;
 mod workload;
 
 use crate::snapshot::Snapshot;
@@ -167,6 +168,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Family> {
         device::FAMILIES,
         node::FAMILIES,
         workload::FAMILIES,
+        run::FAMILIES,
         grid::FAMILIES,
         reference::FAMILIES,
         health::FAMILIES,

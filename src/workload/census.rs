@@ -1,6 +1,6 @@
 //! What was found of all workloads in one stretch of time: the value that the engine divides by.
 
-use super::{About, Health, Identity, Machine, Owner, Seen};
+use super::{About, Health, Identity, Machine, Owner, Seen, runs};
 use crate::clock::Moment;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Census {
     pub holding: Vec<Owner>,
     /// What those who were seen, or hold something, are called, as far as that is known.
     pub names: Vec<(Owner, Arc<Identity>, Arc<About>)>,
+    /// What the runs that are followed did.
+    pub runs: Vec<runs::Seen>,
     /// Who held and used the accelerators, where that was looked at again.
     pub gpus: Option<Occupancies>,
     /// How those are who tell of workloads.
@@ -36,6 +38,21 @@ pub struct Occupancies {
     pub at: Duration,
     /// By device id. One that is not here was held and used by nobody.
     pub devices: BTreeMap<Arc<str>, Vec<Holder>>,
+    /// Runs whose processes were on accelerators.
+    pub runs: Vec<RunHold>,
+}
+
+/// A run's part of what one holder had of an accelerator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunHold {
+    /// Which run.
+    pub run: runs::Id,
+    /// Which accelerator, by device id.
+    pub device: Arc<str>,
+    /// Within whose part; `None`: the machine's.
+    pub owner: Option<Owner>,
+    /// How much of that part, 0 to 1.
+    pub part: f64,
 }
 
 /// Somebody who holds an accelerator, or a part of it.

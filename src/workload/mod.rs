@@ -15,7 +15,9 @@ pub mod machine;
 mod names;
 pub mod occupancy;
 pub mod processes;
+pub mod runs;
 pub mod slurm;
+pub mod stat;
 pub mod systemd;
 pub mod watch;
 

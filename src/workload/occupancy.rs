@@ -1,8 +1,9 @@
 //! Who was on which accelerator: those who hold one, for as long as they do, and where nobody holds it those whose
 //! processes are on it.
 
-use super::census::Holder;
+use super::census::{Holder, RunHold};
 use super::gpu::{Card, Gpus, Instance};
+use super::runs::Id;
 use super::{DeviceName, Hold, Owner, ProcessUse, Seen};
 use crate::sensor::Kind;
 use crate::snapshot::Snapshot;
@@ -223,6 +224,42 @@ pub fn devices(
     devices
 }
 
+/// The runs whose processes are on accelerators, each with its part of what the processes' owner has there: by how
+/// busy they kept it, or by their number where nobody tells or nobody did anything.
+#[must_use]
+pub fn runs(
+    gpus: &Gpus,
+    users: &BTreeMap<u32, Option<Owner>>,
+    runners: &BTreeMap<u32, Id>,
+) -> Vec<RunHold> {
+    let mut groups: BTreeMap<(Arc<str>, Option<Owner>), Vec<(Option<&Id>, f64)>> = BTreeMap::new();
+    for used in &gpus.uses {
+        let owner = users.get(&used.pid).cloned().flatten();
+        let group = groups.entry((Arc::clone(&used.device), owner));
+        let busy = used.busy.unwrap_or(0.0).max(0.0);
+        group.or_default().push((runners.get(&used.pid), busy));
+    }
+    let mut holds = Vec::new();
+    for ((device, owner), processes) in groups {
+        let sum: f64 = processes.iter().map(|(_, busy)| busy).sum();
+        let weight = |busy: f64| if sum > 0.0 { busy } else { 1.0 };
+        let all: f64 = processes.iter().map(|(_, busy)| weight(*busy)).sum();
+        let mut parts: BTreeMap<&Id, f64> = BTreeMap::new();
+        for (run, busy) in &processes {
+            if let Some(run) = run {
+                *parts.entry(run).or_default() += weight(*busy) / all;
+            }
+        }
+        holds.extend(parts.into_iter().map(|(run, part)| RunHold {
+            run: Arc::clone(run),
+            device: Arc::clone(&device),
+            owner: owner.clone(),
+            part: part.min(1.0),
+        }));
+    }
+    holds
+}
+
 /// The GPU of a name, and the instance on it where the name is of one.
 fn part<'a>(gpus: &'a Gpus, name: &DeviceName) -> Option<(&'a Card, Option<&'a Instance>)> {
     let (uuid, instance) = gpus.resolve(name)?;
@@ -391,6 +428,24 @@ mod tests {
             .map(|holder| (holder.owner.clone(), holder.busy))
             .collect();
         assert_eq!(of, [(None, Some(0.1)), (Some(job("a")), Some(0.5))]);
+    }
+
+    #[test]
+    fn a_run_has_the_part_of_its_owners_that_its_processes_did() {
+        let users = BTreeMap::from([(1, Some(job("a"))), (2, Some(job("a"))), (3, None)]);
+        let runners = BTreeMap::from([(1, "r".into()), (3, "s".into())]);
+        let parts = |busy: [Option<f64>; 3]| -> Vec<(Option<Owner>, f64)> {
+            let uses = [(1, None, busy[0]), (2, None, busy[1]), (3, None, busy[2])];
+            let found = runs(&gpus(&uses, vec![]), &users, &runners);
+            found
+                .into_iter()
+                .map(|hold| (hold.owner, hold.part))
+                .collect()
+        };
+        let told = parts([Some(0.6), Some(0.2), Some(0.1)]);
+        assert_eq!(told, [(None, 1.0), (Some(job("a")), 0.6 / 0.8)]);
+        assert_eq!(parts([None; 3]), [(None, 1.0), (Some(job("a")), 0.5)]);
+        assert_eq!(parts([Some(0.0); 3])[1].1, 0.5, "nobody did anything");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Processes of a configured pattern, on plain machines. All processes are listed only where there are patterns; each
 //! is looked at once, and those that fit are followed.
 
+use super::stat::{Stat, parse};
 use super::systemd::fits;
 use super::{About, Identity, Manager, Owner, Seen, cgroup};
 use crate::file;
@@ -22,9 +23,6 @@ pub struct Pattern {
     /// The command line with its arguments, `*` for any text, such as `python* train.py*`.
     pub command: String,
 }
-
-/// Ticks a second in `/proc/PID/stat`: `USER_HZ`.
-const TICKS: u32 = 100;
 
 /// Most processes that are followed.
 const MOST: usize = 10_000;
@@ -177,26 +175,9 @@ pub fn identity(name: &Arc<str>) -> (Identity, About) {
     (identity, About::default())
 }
 
-struct Stat {
-    used: Duration,
-    started: u64,
-    memory: u64,
-}
-
-/// `/proc/PID/stat` (proc_pid_stat(5)): what follows the name in brackets, which may hold anything.
+/// What a process did, by its file that is held open.
 fn stat(file: &File) -> Option<Stat> {
     let mut buffer = [0; 1024];
     let length = file.read_at(&mut buffer, 0).ok()?;
-    let text = String::from_utf8_lossy(buffer.get(..length)?);
-    let (_, rest) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    // The third field of the file is the first here.
-    let at = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-    let ticks = u32::try_from(at(14)?.saturating_add(at(15)?)).ok()?;
-    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
-    Some(Stat {
-        used: Duration::from_secs(1) / TICKS * ticks,
-        started: at(22)?,
-        memory: at(24)?.saturating_mul(page),
-    })
+    parse(&String::from_utf8_lossy(buffer.get(..length)?))
 }

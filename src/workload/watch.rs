@@ -9,6 +9,7 @@ use super::machine::Reader;
 use super::names::Directory;
 use super::occupancy::{self, Inventory, Tenure};
 use super::processes::Processes;
+use super::runs::{Families, Id, Roster};
 use super::slurm::Jobs;
 use super::{Health, Hold, Owner, Seen, cgroup, occupancy::Held};
 use crate::clock::{self, Moment};
@@ -56,12 +57,13 @@ pub struct Lookout {
 
 impl Lookout {
     /// Starts to look. `deliver` takes a census, and says whether anybody wants more; `devices` shows what the
-    /// engine knows of them.
+    /// engine knows of them; the runs of `roster` are followed.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
         plan: Plan,
+        roster: Roster,
         devices: Receiver<Arc<Snapshot>>,
         deliver: impl Fn(Census) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -78,7 +80,7 @@ impl Lookout {
                 Box::new(move || (observer.latest(), observer.health()))
             });
             let gpus = gpus.collect();
-            let mut looker = Looker::new(&plan, gpus, clock::now().boot);
+            let mut looker = Looker::new(&plan, gpus, roster, clock::now().boot);
             let mut next = clock::now().awake;
             while !flag.load(Ordering::Relaxed) {
                 let now = clock::now().awake;
@@ -122,11 +124,14 @@ pub struct Looker {
     machine: Reader,
     jobs: Jobs,
     processes: Processes,
+    families: Families,
     pods: Option<kubernetes::Names>,
     resources: Option<PodResources>,
     gpus: Vec<Ask>,
     /// Whose the processes on accelerators were at the last look.
     users: BTreeMap<u32, Option<Owner>>,
+    /// Which run each of them belonged to.
+    runners: BTreeMap<u32, Id>,
     directory: Directory,
     tenure: Tenure,
     last: Duration,
@@ -140,7 +145,7 @@ pub struct Looker {
 impl Looker {
     /// Begins to look at `now` (time since boot).
     #[must_use]
-    pub fn new(plan: &Plan, gpus: Vec<Ask>, now: Duration) -> Self {
+    pub fn new(plan: &Plan, gpus: Vec<Ask>, roster: Roster, now: Duration) -> Self {
         let config = plan.config.clone();
         let kubernetes = config.kubernetes();
         let mount = plan.sys.join("fs/cgroup");
@@ -159,6 +164,8 @@ impl Looker {
                 .flatten(),
             gpus,
             users: BTreeMap::new(),
+            runners: BTreeMap::new(),
+            families: Families::new(&plan.proc, roster),
             directory: Directory::new(&config),
             tenure: Tenure::default(),
             last: now,
@@ -182,6 +189,7 @@ impl Looker {
             faults: machine.as_ref().err().cloned().into_iter().collect(),
         });
         self.follow(at, &mut seen);
+        let runs = self.families.look();
         let book = self.pods.as_ref().map(kubernetes::Names::book);
         let told = self.pods.as_ref().map(kubernetes::Names::health);
         // Where nobody is to be asked for names there is nothing to say.
@@ -206,6 +214,7 @@ impl Looker {
             seen,
             holding,
             names,
+            runs,
             gpus,
             health,
         }
@@ -361,6 +370,7 @@ impl Looker {
         let from = std::mem::replace(&mut self.occupied, until);
         let gpus = Gpus::together(&fresh);
         self.users = self.users(&gpus);
+        self.runners = self.runners(&gpus);
         let holds: Vec<Held> = self.tenure.within(from);
         let devices = occupancy::devices(&holds, &gpus, &self.users, inventory);
         self.tenure.forget(until);
@@ -368,7 +378,18 @@ impl Looker {
             from,
             at: until,
             devices,
+            runs: occupancy::runs(&gpus, &self.users, &self.runners),
         })
+    }
+
+    /// The run that each process on an accelerator belongs to; of one that has ended, the one that it did.
+    fn runners(&self, gpus: &Gpus) -> BTreeMap<u32, Id> {
+        let run = |pid: u32| {
+            let now = self.families.run_of(pid);
+            now.or_else(|| self.runners.get(&pid).cloned())
+        };
+        let pids = gpus.uses.iter().map(|used| used.pid);
+        pids.filter_map(|pid| Some((pid, run(pid)?))).collect()
     }
 
     /// Whose each process on an accelerator is; `None`: the machine's. One that has ended is whose it was, for

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import model
+import runs
 from model import DAY, HOUR, Job, Node
 
 DAYS = 30
@@ -144,6 +145,7 @@ def tell_node(node: Node, start: int, end: int, truth: Truth) -> Page:
     offset = 1 + zlib.crc32(node.name.encode()) % 58
     times = [float(at) for at in range(start + offset, end + 1, STEP)]
     page = Page(times, {"cluster": node.cluster, "job": "gramwatt", "instance": node.name})
+    meter = runs.Meter(node, end - start)
     for step, at in enumerate(times):
         # A reboot: counters begin anew.
         if node.name == "fra-gpu-03" and step == len(times) // 2:
@@ -154,6 +156,7 @@ def tell_node(node: Node, start: int, end: int, truth: Truth) -> Page:
         watts, by_job, utilization = use(node, jobs, step, at)
         tell_devices(node, now, watts, utilization, truth)
         tell_workloads(node, now, jobs, by_job, truth)
+        meter.tell(now, by_job, truth)
         tell_grid(node, now)
         if now.recent:
             tell_health(page, step, node, at)

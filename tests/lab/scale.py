@@ -8,6 +8,7 @@ Values are made up, their number and their names are not: that is what costs.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pathlib
@@ -55,6 +56,47 @@ def pods(node: int) -> Iterator[tuple[str, str, range]]:
         about = (f'label_team="{TEAMS[(node + number) % len(TEAMS)]}",label_project="p{node % 60}",label_phase="training",'
                  f'owner="job-{node}-{number}"')
         yield identity, about, range(start + HOUR, start + DAY // 2 + 1, HOUR)
+
+
+def commands(node: int) -> Iterator[tuple[str, str, int, int]]:
+    """Four runs a day on each node, one after the other: identity, description, start and end."""
+    for number in range(4 * DAYS):
+        start = END - DAYS * DAY + number * DAY // 4 + 137
+        identity = f'run="experiment-{(node + number) % 300}",run_id="{node:04x}{number:04x}"'
+        about = f'user="user-{node % 60}",state="{"failed" if number % 7 == 0 else "succeeded"}"'
+        yield identity, about, start, start + DAY // 4 - 600
+
+
+def runs(node: int) -> Iterator[str]:
+    """What is recorded of a node's runs, and what its page has told of the last of them."""
+    cluster = f'cluster="c{node % 4}"'
+    for identity, about, start, end in commands(node):
+        hours = range(start + HOUR, end + HOUR, HOUR)
+        yield from series("run:gramwatt_run_info:last1h", f"{target(node)},{identity},{about}", hours, 1)
+        for what in ("energy_joules", "co2e_grams", "duration_seconds", "first_predicted_energy_joules",
+                     "first_predicted_co2e_grams", "budget_co2e_grams"):
+            yield from series(f"run:gramwatt_run_{what}:last1h", f"{cluster},{identity}", hours, 1e6)
+    own, times = f"{target(node)},{identity}", range(END - HOUR - 5 * SCRAPE, END + 1, SCRAPE)
+    yield from series("gramwatt_run_info", f'{own},user="user-{node % 60}"', times, 1)
+    yield from series("gramwatt_run_state", f'{own},state="running"', times, 1)
+    yield from series("gramwatt_run_start_timestamp_seconds", own, times, start)
+    for what in ("progress_ratio", "predicted_energy_joules", "predicted_co2e_grams", "predicted_end_timestamp_seconds",
+                 "first_predicted_energy_joules", "first_predicted_co2e_grams", "budget_co2e_grams"):
+        yield from series(f"gramwatt_run_{what}", own, times, 1e6)
+    for kind in ("gpu", "cpu", "dram"):
+        yield from series("gramwatt_run_power_watts", f'{own},kind="{kind}"', times, 2000)
+        for what in ("energy_joules", "co2e_grams"):
+            yield from series(f"gramwatt_run_{what}_total", f'{own},kind="{kind}"', times, 1e4, True)
+
+
+def names() -> Iterator[str]:
+    """What is recorded of runs by name: each has been run in each cluster by one user."""
+    times = range(END - DAYS * DAY + HOUR + 137, END + 138, HOUR)
+    for number in range(300):
+        for cluster in range(4):
+            labels = f'cluster="c{cluster}",run="experiment-{number}",user="user-{number % 60}"'
+            for what in ("energy_joules", "co2e_grams"):
+                yield from series(f"run_name:gramwatt_run_{what}:increase1h", labels, times, 1e6)
 
 
 def recorded(nodes: int) -> Iterator[str]:
@@ -109,10 +151,9 @@ def raw(nodes: int) -> Iterator[str]:
 def history(nodes: int, file: pathlib.Path) -> int:
     lines = 0
     with open(file, "w", encoding="utf-8") as out:
-        for part in (recorded, raw):
-            for line in part(nodes):
-                out.write(line)
-                lines += 1
+        for line in itertools.chain(recorded(nodes), raw(nodes), names(), *map(runs, range(nodes))):
+            out.write(line)
+            lines += 1
         out.write("# EOF\n")
     return lines
 
@@ -171,8 +212,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["GOMAXPROCS"] = "2"
     rules = fill.recording_rules(folder)
-    # What reads a counter is timed below; its hours are made up above.
-    raw_ones = [rule for rule in rules if "_total[" in rule.query or "last_over_time(gramwatt" in rule.query]
+    # What reads a counter, or many runs, is timed below; its hours are made up above.
+    raw_ones = [rule for rule in rules if re.search(r"_total\[|last_over_time\((gramwatt|run:)", rule.query)]
     above = [[rule for rule in level if rule not in raw_ones and rule.interval == HOUR] for level in fill.passes(rules)]
     lines = history(nodes, folder / "history.om")
     print(f"{nodes} nodes, {lines / 1e6:.1f} million samples made up; loading", flush=True)
@@ -184,7 +225,7 @@ def main() -> None:
     with fill.prometheus(folder) as url:
         print(f"\n| {'dashboard':<18} | span | queries | series | seconds, cold | warm | slowest query |\n|-|-|-|-|-|-|-|")
         for uid, span in [("gramwatt-lab", "7d"), ("gramwatt-lab", "30d"), ("gramwatt-whatif", "7d"), ("gramwatt-node", "24h"),
-                          ("gramwatt-workload", "24h"), ("gramwatt-grid", "24h"), ("gramwatt-trust", "24h")]:
+                          ("gramwatt-workload", "24h"), ("gramwatt-runs", "24h"), ("gramwatt-runs", "7d"), ("gramwatt-grid", "24h"), ("gramwatt-trust", "24h")]:
             cold, _, _ = load(url, uid, span)
             warm, slowest, answered = load(url, uid, span)
             print(f"| {uid:<18} | {span:<4} | {len(expressions(uid, span)):>7} | {answered:>6} | {cold:>13.2f} | {warm:.2f} | {slowest:.2f} |",

@@ -264,6 +264,7 @@ fn settings(factor: Factor) -> Settings {
         },
         meter: Choice::auto(),
         making: serde_yaml::from_str::<Making>("kilograms: {d0: 20, d1: 150}").unwrap(),
+        runs: gramwatt::run::book::Limits::default(),
         host: "".into(),
         demo: false,
         notes: Vec::new(),

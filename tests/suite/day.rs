@@ -17,6 +17,7 @@ use gramwatt::workload::Health;
 use gramwatt::workload::config::Workloads;
 use gramwatt::workload::gpu::{self, Eye, Gpus};
 use gramwatt::workload::occupancy::Inventory;
+use gramwatt::workload::runs::Roster;
 use gramwatt::workload::watch::{Ask, Looker, Plan};
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
@@ -179,6 +180,7 @@ fn settings() -> Settings {
         pue: Pue::default(),
         meter: Choice::auto(),
         making: Making::default(),
+        runs: gramwatt::run::book::Limits::default(),
         host: "".into(),
         demo: false,
         notes: Vec::new(),
@@ -236,7 +238,7 @@ impl Day {
         };
         let day = Self {
             sensor,
-            looker: Looker::new(&plan, vec![gpus], moment(0.0).boot),
+            looker: Looker::new(&plan, vec![gpus], Roster::default(), moment(0.0).boot),
             engine: Engine::new(settings(), &[seat], None, moment(0.0)),
             users,
             latest,

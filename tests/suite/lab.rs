@@ -178,6 +178,63 @@ fn every_rule_has_run(server: &Prometheus) {
     }
 }
 
+fn runs_are_whole_wherever_they_began(server: &Prometheus, truth: &Truth) {
+    let runs = Look::at(server, "gramwatt-runs");
+    let of = |what: &str, who: &str| truth[what][who];
+    let all = |what: &str| truth[what].values().sum::<f64>();
+
+    let dearest = runs.whole("Runs by CO₂e", 0, "run_id");
+    let mut grams: Vec<f64> = truth["grams by run_id"].values().copied().collect();
+    grams.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(dearest.len(), 100);
+    let shown = dearest.values().sum::<f64>() * 1e3;
+    close("a hundred runs", shown, grams[..100].iter().sum());
+    for (run, kilograms) in &dearest {
+        close(run, kilograms * 1e3, of("grams by run_id", run));
+    }
+    // Of a day, also what they used before it.
+    let panel = runs.panel("Runs by CO₂e");
+    let today = runs.ask(panel, &panel["targets"][0], DAY);
+    assert!((10..60).contains(&today.len()), "{}", today.len());
+    for one in &today {
+        let run = text(&one["metric"], "run_id");
+        close(run, last(one) * 1e3, of("grams by run_id", run));
+    }
+
+    let names = runs.whole("Runs of one name", 0, "run");
+    assert_eq!(names.len(), truth["grams by run"].len());
+    for (name, kilograms) in &names {
+        close(name, kilograms * 1e3, of("grams by run", name));
+    }
+    let counts = runs.whole("Runs of one name", 1, "run");
+    let number = truth["grams by run_id"].len() as f64;
+    assert_eq!(counts.values().sum::<f64>(), number);
+    assert_eq!(runs.whole("Runs", 0, "")[""], number);
+    let joules = runs.whole("Energy", 0, "")[""] * 3.6e6;
+    close("joules of runs", joules, all("joules by run"));
+    let workloads = of("joules by workload_type", "pod") + of("joules by workload_type", "slurm");
+    assert!(joules < workloads, "a run is a part of its workload");
+
+    for (title, what) in [("Energy failed", "joules"), ("CO₂e failed", "grams")] {
+        let what = format!("{what} by run_state");
+        let share = of(&what, "failed") / all(&what);
+        close(title, runs.whole(title, 0, "")[""], share);
+    }
+    let outcomes = runs.whole("CO₂e by outcome", 0, "state");
+    assert_eq!(outcomes.len(), 4);
+    for (state, kilograms) in &outcomes {
+        close(state, kilograms * 1e3, of("grams by run_state", state));
+    }
+
+    // Every first prediction is in one of the bars, and in the table.
+    let bars = (0..7).map(|bar| runs.whole("First prediction of CO₂e", bar, "")[""]);
+    let rows = runs.whole("Predicted and actual", 0, "run_id").len() as f64;
+    assert!(rows > 100.0 && bars.sum::<f64>() == rows, "{rows}");
+    let over = runs.whole("Runs over budget", 0, "run_id");
+    assert!(over.values().all(|of_it| *of_it > 1.0), "{over:?}");
+    assert_eq!(runs.whole("Over budget", 0, "")[""], over.len() as f64);
+}
+
 #[test]
 fn every_rule_and_panel_says_something_and_totals_are_the_truth() {
     let (server, truth) = lab();
@@ -185,6 +242,7 @@ fn every_rule_and_panel_says_something_and_totals_are_the_truth() {
     every_rule_has_run(&server);
     every_panel_has_something_to_say(&server);
     crate::report::the_lab_is_reported_as_it_is(&server, &truth);
+    runs_are_whole_wherever_they_began(&server, &truth);
 
     let lab = Look::at(&server, "gramwatt-lab");
     let of = |what: &str, who: &str| truth[what][who];

@@ -171,6 +171,34 @@ pub fn the_lab_is_reported_as_it_is(server: &Prometheus, truth: &Truth) {
     }
     assert!(count > 100, "{count} workloads");
 
+    let runs = json(server, &[&from, &to, "--by=run"]);
+    let all = runs["runs"]["runs"].as_array().unwrap();
+    assert_eq!(all.len(), truth["grams by run_id"].len());
+    for (what, metric) in [
+        ("joules by run_id", "energy_joules"),
+        ("grams by run_id", "co2e_grams"),
+    ] {
+        for one in all {
+            let id = one["run_id"].as_str().unwrap();
+            let shown = one[metric].as_f64().unwrap();
+            assert!((shown / of(what, id) - 1.0).abs() < 0.005, "{one}");
+        }
+    }
+    let mut states: BTreeMap<&str, f64> = BTreeMap::new();
+    for one in all {
+        *states.entry(one["state"].as_str().unwrap()).or_default() +=
+            one["co2e_grams"].as_f64().unwrap();
+    }
+    for (state, truth) in &truth["grams by run_state"] {
+        close(state, states[state.as_str()], *truth);
+    }
+    let share = of("grams by run_state", "failed") / both("grams by run_state");
+    close(
+        "failed share",
+        number(&runs, "/runs/failed_co2e_share"),
+        share,
+    );
+
     // One of the clusters alone, and one that is not there.
     let fra = json(server, &[&from, &to, "--cluster=fra"]);
     close(
@@ -721,6 +749,8 @@ fn runs_are_whole_and_say_how_they_ended() {
         ("train", "r2", 90, 120, 300.0, "failed"),
         ("eval", "r3", 150, 181, 100.0, "running"),
         ("gone", "r4", 0, 30, 50.0, "running"),
+        // It had ended before the time, and is only still on the page.
+        ("past", "r5", -30, -5, 900.0, "succeeded"),
     ] {
         let of = format!(
             "cluster=\"east\",job=\"gramwatt\",instance=\"a\",run=\"{run}\",run_id=\"{id}\""

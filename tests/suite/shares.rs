@@ -162,6 +162,7 @@ fn settings(policy: Option<Policy>, grams: Option<u16>) -> Settings {
         pue: Pue::default(),
         meter: Choice::auto(),
         making: Making::default(),
+        runs: gramwatt::run::book::Limits::default(),
         host: "".into(),
         demo: false,
         notes: Vec::new(),
@@ -307,7 +308,12 @@ impl World {
                 devices.insert(GPUS[usize::from(gpu)].into(), holders);
             }
             let from = std::mem::replace(&mut self.looked_gpus, at);
-            Occupancies { from, at, devices }
+            Occupancies {
+                from,
+                at,
+                devices,
+                runs: Vec::new(),
+            }
         });
         // Some are told the name of late, and some never.
         let names = self.live.iter().filter(|(pod, since)| {
@@ -345,6 +351,7 @@ impl World {
                 .collect(),
             names: names.collect(),
             seen,
+            runs: Vec::new(),
             gpus,
             health: Vec::new(),
         };

@@ -1,0 +1,173 @@
+//! The command itself: begun, passed signals, and waited for with all that descend from it.
+//!
+//! The command stays in the caller's process group, so that job control is the shell's as it would be without us. What
+//! a terminal sends (Ctrl-C) the command has from the terminal; what another process sends to us is passed on. Whatever
+//! leaves its parent (a daemon) becomes a child of ours (`PR_SET_CHILD_SUBREAPER`, prctl(2)), so that it is still seen.
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
+use std::io;
+use std::time::Duration;
+
+/// Signals that are waited for, and not acted on by the kernel.
+const SIGNALS: [Signal; 8] = [
+    Signal::SIGCHLD,
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+
+/// `si_code` of what the kernel sends, such as a terminal's Ctrl-C (sigaction(2), `SI_KERNEL`).
+const BY_KERNEL: i32 = 0x80;
+
+/// Something that has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A signal, and whether another process sent it.
+    Signal(Signal, bool),
+    /// Nothing, for as long as was to be waited.
+    Quiet,
+}
+
+/// Signals as they come. To be made before any thread is, so that no thread takes them.
+#[derive(Debug)]
+pub struct Signals(SignalFd);
+
+impl Signals {
+    /// Takes all signals that are passed on from now on. Children begin without any of this: the standard library
+    /// gives them an empty mask.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn take() -> io::Result<Self> {
+        let set = SIGNALS.into_iter().collect::<SigSet>();
+        set.thread_block()?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Self(SignalFd::with_flags(&set, flags)?))
+    }
+
+    /// Waits for the next, and no longer than `time`.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn next(&self, time: Duration) -> io::Result<Event> {
+        let Self(signals) = self;
+        let mut fds = [PollFd::new(signals, PollFlags::IN)];
+        let time = rustix::event::Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        match poll(&mut fds, Some(&time)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(Event::Quiet),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(told) = signals.read_signal()? else {
+            return Ok(Event::Quiet);
+        };
+        let number = i32::try_from(told.ssi_signo).unwrap_or_default();
+        let signal = Signal::try_from(number)?;
+        Ok(Event::Signal(signal, told.ssi_code != BY_KERNEL))
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It said so, with a code.
+    Code(i32),
+    /// A signal ended it.
+    By(i32),
+}
+
+impl Ended {
+    /// The code that a shell would give: 128 and the signal's number for one that a signal ended.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        let code = match self {
+            Self::Code(code) => code,
+            Self::By(signal) => 128 + signal,
+        };
+        u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+    }
+}
+
+/// The command.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    ended: Option<Ended>,
+    alone: bool,
+}
+
+impl Child {
+    /// Whatever leaves its parent from now on becomes a child of ours.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn adopt() -> io::Result<()> {
+        // Any number but 0 says yes.
+        Ok(set_child_subreaper(rustix::process::Pid::from_raw(1))?)
+    }
+
+    /// Takes a command that was begun.
+    #[must_use]
+    pub fn new(child: &std::process::Child) -> Option<Self> {
+        let pid = Pid::from_raw(i32::try_from(child.id()).ok()?)?;
+        Some(Self {
+            pid,
+            ended: None,
+            alone: false,
+        })
+    }
+
+    /// Sees who has ended.
+    pub fn reap(&mut self) {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.pid => {
+                    self.ended = ended(status).or(self.ended)
+                }
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) => return,
+                Err(_) => {
+                    self.alone = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How it ended; `None` while it goes on.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    /// Whether nobody is left of all that descended from it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.alone && self.ended.is_some()
+    }
+
+    /// Sends it a signal. One that has ended takes none.
+    pub fn send(&self, signal: Signal) {
+        if self.ended.is_none()
+            && let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32)
+        {
+            // It may have ended meanwhile.
+            let _ = kill_process(self.pid, signal);
+        }
+    }
+}
+
+fn ended(status: WaitStatus) -> Option<Ended> {
+    let code = status.exit_status().map(Ended::Code);
+    code.or_else(|| status.terminating_signal().map(Ended::By))
+}

@@ -1,0 +1,183 @@
+//! Asks whoever serves the socket: a request at a time, each over a connection of its own.
+
+use super::api::{Begin, Done, Node, Over, Refused, Run};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+/// Longest that an answer may take.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Largest answer.
+const LARGEST: usize = 4 << 20;
+
+/// Why there is no answer of use.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody is there.
+    #[error("{path}: {source}")]
+    Away {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is there and says no.
+    #[error("{0}")]
+    Refused(String),
+    /// What it says is not what it should be.
+    #[error("{path}: {reason}")]
+    Strange {
+        /// The socket.
+        path: PathBuf,
+        /// What is strange.
+        reason: String,
+    },
+}
+
+/// Whoever asks.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    runtime: Runtime,
+}
+
+impl Client {
+    /// Asks at this socket.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            path: path.to_owned(),
+            runtime,
+        })
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a run's figures rest on.
+    ///
+    /// # Errors
+    /// Where there is no answer of use.
+    pub fn node(&self) -> Result<Node, Error> {
+        self.call(Method::GET, "/v1/node", &())
+    }
+
+    /// A run begins.
+    ///
+    /// # Errors
+    /// Where there is no answer of use, or it is refused.
+    pub fn begin(&self, begin: &Begin) -> Result<Run, Error> {
+        self.call(Method::POST, "/v1/runs", begin)
+    }
+
+    /// A run as it is.
+    ///
+    /// # Errors
+    /// Where there is no answer of use.
+    pub fn run(&self, id: &str) -> Result<Run, Error> {
+        self.call(Method::GET, &format!("/v1/runs/{id}"), &())
+    }
+
+    /// A run is so far.
+    ///
+    /// # Errors
+    /// Where there is no answer of use, or it is refused.
+    pub fn progress(&self, id: &str, done: Done) -> Result<Run, Error> {
+        self.call(Method::POST, &format!("/v1/runs/{id}/progress"), &done)
+    }
+
+    /// A run is over.
+    ///
+    /// # Errors
+    /// Where there is no answer of use, or it is refused.
+    pub fn end(&self, id: &str, exit_code: i32) -> Result<Run, Error> {
+        let over = Over { exit_code };
+        self.call(Method::POST, &format!("/v1/runs/{id}/end"), &over)
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        place: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let strange = |reason: String| Error::Strange {
+            path: self.path.clone(),
+            reason,
+        };
+        let text = match method {
+            Method::GET => Vec::new(),
+            _ => serde_json::to_vec(body).map_err(|error| strange(error.to_string()))?,
+        };
+        let asked = self
+            .runtime
+            .block_on(async { tokio::time::timeout(LONGEST, self.ask(method, place, text)).await });
+        let (is_well, text) = asked.map_err(|_| strange("no answer in time".into()))??;
+        if !is_well {
+            let refused = serde_json::from_slice::<Refused>(&text);
+            return Err(match refused {
+                Ok(Refused { error }) => Error::Refused(error),
+                Err(_) => strange("answers, and not as Gramwatt does".into()),
+            });
+        }
+        serde_json::from_slice(&text).map_err(|error| strange(error.to_string()))
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        place: &str,
+        text: Vec<u8>,
+    ) -> Result<(bool, Bytes), Error> {
+        let strange = |error: hyper::Error| Error::Strange {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        };
+        let stream = UnixStream::connect(&self.path).await;
+        let stream = stream.map_err(|source| Error::Away {
+            path: self.path.clone(),
+            source,
+        })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(strange)?;
+        let connection = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(place)
+            .header(HOST, "localhost")
+            .body(Full::new(Bytes::from(text)));
+        let request = request.map_err(|error| Error::Strange {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
+        let response = sender.send_request(request).await.map_err(strange)?;
+        let is_well = response.status().is_success();
+        let body = Limited::new(response.into_body(), LARGEST).collect().await;
+        connection.abort();
+        let body = body.map_err(|error| Error::Strange {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok((is_well, body.to_bytes()))
+    }
+}

@@ -1,0 +1,455 @@
+//! `gramwatt run`: one command from before its start to the report of it.
+
+use super::api::{Begin, Done, Node, Prediction, Run, State};
+use super::child::{Child, Ended, Event, Signals};
+use super::client::{Client, Error};
+use super::outlook::Outlook;
+use super::own::Own;
+use super::pattern::{self, Pattern, Told};
+use super::pump::Pumps;
+use super::terminal::Screen;
+use super::text::{self, By};
+use crate::clock;
+use crate::config::Config;
+use crate::file;
+use crate::grid::forecast::{Forecast, Origin};
+use crate::units::{Grams, GramsPerKwh};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::sys::signal::Signal;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So often the figures are asked for while it goes on.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// So often it is looked whether there is progress.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Longest that the last figures are waited for.
+const SETTLING: Duration = Duration::from_secs(12);
+
+/// So often the forecast is looked at anew while the start is held.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// Largest progress file.
+const LARGEST: u64 = 64 << 10;
+
+/// What is said of a command that cannot be begun: the codes of a shell.
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+
+/// Who is to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The exporter that runs here, if there is one.
+    Auto,
+    /// It, and nobody else.
+    Exporter,
+    /// This process.
+    Itself,
+}
+
+/// How the start is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// No longer than this.
+    pub within: Duration,
+    /// For work of this length.
+    pub length: Duration,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What the run is called.
+    pub name: String,
+    /// The command and its arguments: at least one.
+    pub command: Vec<OsString>,
+    /// What finds progress in its output.
+    pub pattern: Option<Pattern>,
+    /// Where it writes its progress.
+    pub progress_file: Option<PathBuf>,
+    /// Units of work in all, where nobody else says so.
+    pub progress_total: Option<f64>,
+    /// The most that it should emit.
+    pub budget: Option<Grams>,
+    /// Whether the start is held, and how.
+    pub waiting: Option<Waiting>,
+    /// Whether it is ended as soon as its total is predicted.
+    pub stop_after_prediction: bool,
+    /// Whether what it leaves behind is waited for.
+    pub wait_for_all: bool,
+    /// Who is to measure.
+    pub measure: Measure,
+    /// The exporter's socket.
+    pub socket: Option<PathBuf>,
+    /// Where the figures are written as JSON.
+    pub report: Option<PathBuf>,
+    /// Whether nothing is said of it.
+    pub quiet: bool,
+}
+
+/// Runs it; the exit code is the command's.
+///
+/// # Errors
+/// Where it cannot be measured or begun: nothing has been started then.
+pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
+    let failed = |error: io::Error| format!("cannot watch a command: {error}");
+    let signals = Signals::take().map_err(failed)?;
+    if let Some(path) = &task.report {
+        writable(path)?;
+    }
+    let (client, own, by) = measured(task, config)?;
+    let screen = Arc::new(Screen::new(!task.quiet && io::stderr().is_terminal()));
+    let began = client.node().map_err(|error| error.to_string())?;
+    if let Some(waiting) = &task.waiting
+        && let Some(signal) = hold(&client, waiting, &signals, &screen)?
+    {
+        return Ok(Ended::By(signal as i32).code());
+    }
+    Child::adopt().map_err(failed)?;
+    let begin = Begin {
+        name: task.name.clone(),
+        pid: None,
+        children_alone: true,
+        budget_grams: task.budget.map(|grams| grams.0),
+    };
+    let run = client.begin(&begin).map_err(|error| error.to_string())?;
+    let mut session = Session {
+        task,
+        client: &client,
+        signals: &signals,
+        screen: &screen,
+        run,
+        warned: false,
+        away: false,
+        stopped: false,
+    };
+    let ended = session.go()?;
+    let run = session.close(ended);
+    let (stopped, away) = (session.stopped, session.away);
+    screen.clear();
+    if !away {
+        let after = client.node().unwrap_or_else(|_| began.clone());
+        if !task.quiet {
+            screen.say(text::report(&run, ended, [&began, &after], &by).trim_end());
+        }
+        if let Some(path) = &task.report {
+            write(path, &run, &after)?;
+        }
+    }
+    drop(own);
+    Ok(if stopped { 0 } else { ended.code() })
+}
+
+/// Finds who measures.
+fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), String> {
+    let client = |path: &Path| Client::new(path).map_err(|error| error.to_string());
+    let mut reasons = Vec::new();
+    if task.measure != Measure::Itself {
+        for path in sockets(task, config) {
+            let client = client(&path)?;
+            match client.node() {
+                Ok(_) => return Ok((client, None, By::Exporter(path.display().to_string()))),
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+    }
+    if task.measure == Measure::Exporter {
+        return Err(format!(
+            "no exporter answers here ({}): start gramwatt, give its socket with --socket, or measure with --by=itself",
+            reasons.join("; ")
+        ));
+    }
+    let own = Own::start(config)?;
+    let client = client(own.socket())?;
+    Ok((client, Some(own), By::Itself))
+}
+
+/// Where an exporter's socket may be.
+fn sockets(task: &Task, config: &Config) -> Vec<PathBuf> {
+    if let Some(path) = &task.socket {
+        return vec![path.clone()];
+    }
+    let mut all: Vec<PathBuf> = config.run_socket().into_iter().collect();
+    let usual = PathBuf::from("/run/gramwatt/runs.sock");
+    if !all.contains(&usual) && config.runs.socket.is_none() && config.state.directory.is_none() {
+        all.push(usual);
+    }
+    all
+}
+
+/// What electricity emits in the hours ahead, as the one who measures knows it.
+fn outlook(node: &Node, now: Timestamp) -> Option<Outlook> {
+    let hours: Vec<(Timestamp, GramsPerKwh)> = node
+        .forecast
+        .iter()
+        .filter_map(|hour| Some((hour.start.parse().ok()?, GramsPerKwh(hour.intensity))))
+        .collect();
+    let (first, last) = (hours.first()?.0, hours.last()?.0);
+    let place = |at: Timestamp| usize::try_from(at.duration_since(first).as_hours()).ok();
+    let mut all = vec![None; place(last)? + 1];
+    for (start, grams) in hours {
+        if let Some(hour) = place(start).and_then(|place| all.get_mut(place)) {
+            *hour = Some(grams);
+        }
+    }
+    let forecast = Forecast::new(first, all, Origin::Provider);
+    let intensity = node.grid.as_ref().map(|grid| GramsPerKwh(grid.intensity));
+    Some(Outlook::new(now, intensity, Some(&forecast), node.pue))
+}
+
+/// Holds the start until the cleanest hour. A signal that ends us ends the wait, and is told.
+fn hold(
+    client: &Client,
+    waiting: &Waiting,
+    signals: &Signals,
+    screen: &Screen,
+) -> Result<Option<Signal>, String> {
+    let zone = TimeZone::system();
+    let latest = clock::now().awake + waiting.within;
+    let mut said = None;
+    loop {
+        let now = clock::now();
+        let node = client.node().map_err(|error| error.to_string())?;
+        let left = latest.saturating_sub(now.awake);
+        let best = outlook(&node, now.wall)
+            .and_then(|outlook| outlook.greener(now.wall, waiting.length, left));
+        let Some(best) = best else {
+            screen.say(
+                "gramwatt: no forecast of the grid covers that work, so it starts now (a provider with a forecast, \
+                 or a few days of history, is needed)",
+            );
+            return Ok(None);
+        };
+        if best.start <= now.wall {
+            return Ok(None);
+        }
+        let gain = 100.0 * (1.0 - best.mean.0 / best.mean_now.0);
+        if said != Some(best.start) {
+            said = Some(best.start);
+            screen.say(&format!(
+                "gramwatt: holds the start until {}: {:.0} g/kWh instead of {:.0} ({gain:.0} % less)",
+                text::clock(best.start, now.wall, &zone),
+                best.mean.0,
+                best.mean_now.0
+            ));
+        }
+        let wait = Duration::try_from(now.wall.duration_until(best.start)).unwrap_or_default();
+        match signals.next(wait.min(AGAIN)) {
+            Ok(Event::Signal(
+                signal @ (Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT),
+                _,
+            )) => return Ok(Some(signal)),
+            Ok(_) => {}
+            Err(error) => return Err(format!("cannot wait: {error}")),
+        }
+    }
+}
+
+/// A command that goes on.
+struct Session<'a> {
+    task: &'a Task,
+    client: &'a Client,
+    signals: &'a Signals,
+    screen: &'a Arc<Screen>,
+    run: Run,
+    /// Whether it was said that the budget will not do.
+    warned: bool,
+    /// Whether it was said that nobody measures any more.
+    away: bool,
+    /// Whether it was ended because its total is predicted.
+    stopped: bool,
+}
+
+impl Session<'_> {
+    /// Begins the command, and goes on until its end.
+    fn go(&mut self) -> Result<Ended, String> {
+        let mut command = Command::new(self.task.command.first().cloned().unwrap_or_default());
+        command
+            .args(self.task.command.iter().skip(1))
+            .env("GRAMWATT_SOCKET", self.client.path())
+            .env("GRAMWATT_RUN", &self.run.id);
+        let live = !self.task.quiet && io::stderr().is_terminal();
+        let begun = Pumps::begin(&mut command, self.task.pattern.as_ref(), live, self.screen);
+        let (child, mut pumps) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return Ok(self.not_begun(&error)),
+        };
+        let mut child = Child::new(&child).ok_or("the command has no number")?;
+        let mut next = clock::now().awake + BEAT;
+        loop {
+            let wait = next.saturating_sub(clock::now().awake).min(LOOK);
+            let event = self.signals.next(wait);
+            match event.map_err(|error| format!("cannot wait: {error}"))? {
+                Event::Signal(Signal::SIGCHLD, _) => child.reap(),
+                Event::Signal(Signal::SIGWINCH, _) => {
+                    if pumps.resize() {
+                        // It has heard of the new size before its terminal had it.
+                        child.send(Signal::SIGWINCH);
+                    }
+                }
+                // A terminal sends to all that are in front.
+                Event::Signal(signal, from_another) if from_another => child.send(signal),
+                Event::Signal(..) | Event::Quiet => {}
+            }
+            if let Some(ended) = child.ended()
+                && (!self.task.wait_for_all || child.is_over())
+            {
+                pumps.end();
+                self.tell(pumps.told());
+                return Ok(ended);
+            }
+            self.tell(pumps.told());
+            if clock::now().awake >= next {
+                next = clock::now().awake.max(next + BEAT);
+                self.beat(&child);
+            }
+        }
+    }
+
+    fn not_begun(&self, error: &io::Error) -> Ended {
+        let name = self.task.command.first().cloned().unwrap_or_default();
+        self.screen
+            .say(&format!("gramwatt: {}: {error}", name.to_string_lossy()));
+        Ended::Code(match error.kind() {
+            io::ErrorKind::NotFound => NOT_FOUND,
+            _ => NOT_EXECUTABLE,
+        })
+    }
+
+    /// Tells of progress.
+    fn tell(&mut self, told: Option<Told>) {
+        let Some(told) = told else { return };
+        let done = Done {
+            done: told.done,
+            total: told.total,
+        };
+        let answer = self.client.progress(&self.run.id, done);
+        self.hear(answer);
+    }
+
+    /// What is due every second.
+    fn beat(&mut self, child: &Child) {
+        if let Some(path) = &self.task.progress_file {
+            // It may not be there yet, or be half-written.
+            let text = file::read(path, LARGEST).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let told = pattern::written(&text, self.task.progress_total).ok();
+            let is_new = told.is_some_and(|told| {
+                self.run
+                    .progress
+                    .is_none_or(|last| (last.done, last.total) != (told.done, told.total))
+            });
+            self.tell(told.filter(|_| is_new));
+        }
+        let answer = self.client.run(&self.run.id);
+        self.hear(answer);
+        let (now, zone) = (Timestamp::now(), TimeZone::system());
+        if let Some(told) = self.run.prediction {
+            self.warn(&told);
+            if self.task.stop_after_prediction && !self.stopped {
+                self.stopped = true;
+                let said = text::predicted(&self.run, &told, now, &zone);
+                self.screen
+                    .say(&format!("gramwatt: predicted for all of it: {said}"));
+                self.offer(&told, now, &zone);
+                child.send(Signal::SIGTERM);
+            }
+        }
+        self.screen.draw(&text::live(&self.run, now, &zone));
+    }
+
+    /// Says, once, that the budget will not do.
+    fn warn(&mut self, told: &Prediction) {
+        let (Some(budget), Some(grams)) = (self.run.budget_grams, told.grams) else {
+            return;
+        };
+        if !self.warned && grams.expected > budget {
+            self.warned = true;
+            let said =
+                |grams: f64| crate::output::grams(Grams(grams)).map(|figure| figure.to_string());
+            self.screen.say(&format!(
+                "gramwatt: over budget: {} expected, {} at the least, of {}",
+                said(grams.expected).unwrap_or_default(),
+                said(grams.low).unwrap_or_default(),
+                said(budget).unwrap_or_default(),
+            ));
+        }
+    }
+
+    /// When the same work would be cleaner.
+    fn offer(&self, told: &Prediction, now: Timestamp, zone: &TimeZone) {
+        let Ok(node) = self.client.node() else { return };
+        let length = Duration::try_from_secs_f64(told.seconds.expected).unwrap_or_default();
+        let within = Duration::from_secs(24 * 3600);
+        let best = outlook(&node, now).and_then(|outlook| outlook.greener(now, length, within));
+        if let Some(best) = best.filter(|best| best.start > now) {
+            let gain = 100.0 * (1.0 - best.mean.0 / best.mean_now.0);
+            self.screen.say(&format!(
+                "gramwatt: {gain:.0} % less from {} on: --wait-for-greener=24h --duration={}m",
+                text::clock(best.start, now, zone),
+                length.as_secs().div_ceil(60),
+            ));
+        }
+    }
+
+    /// Takes an answer; where there is none, that is said once.
+    fn hear(&mut self, answer: Result<Run, Error>) {
+        match answer {
+            Ok(run) => self.run = run,
+            Err(_) if self.away => {}
+            Err(error) => {
+                self.away = !matches!(error, Error::Refused(_));
+                self.screen.say(&format!(
+                    "gramwatt: not measured from here on: {error}; the command goes on"
+                ));
+            }
+        }
+    }
+
+    /// Says that it is over, and waits for the last figures.
+    fn close(&mut self, ended: Ended) -> Run {
+        let code = if self.stopped { 0 } else { ended.code() };
+        let answer = self.client.end(&self.run.id, code.into());
+        self.hear(answer);
+        let until = clock::now().awake + SETTLING;
+        while !self.run.settled && !self.away && self.run.state != State::Running {
+            if clock::now().awake >= until {
+                break;
+            }
+            // Signals wait until then; a second Ctrl-C is not needed for a few seconds.
+            std::thread::sleep(LOOK);
+            let answer = self.client.run(&self.run.id);
+            self.hear(answer);
+        }
+        self.run.clone()
+    }
+}
+
+/// Whether a report can be written there, before anything is begun.
+fn writable(path: &Path) -> Result<(), String> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(folder, access)
+        .map_err(|error| format!("--report: {}: {error}", folder.display()))
+}
+
+/// Writes the figures, whole or not at all.
+fn write(path: &Path, run: &Run, node: &Node) -> Result<(), String> {
+    let page = serde_json::json!({"run": run, "node": node});
+    let draft = path.with_added_extension("new");
+    let text = format!("{page:#}\n");
+    let written = std::fs::File::create(&draft)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&draft, path));
+    written.map_err(|error| format!("--report: {}: {error}", path.display()))
+}

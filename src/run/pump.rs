@@ -1,0 +1,163 @@
+//! The command's output on its way to where ours goes, looked through for progress.
+
+use super::pattern::{Lines, Pattern, Told};
+use super::terminal::{Pty, Resizer, Screen, Stream};
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Read, pipe};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Bytes that are passed on at once.
+const PIECE: usize = 64 << 10;
+
+/// So long after the command's end what it left in a pipe is waited for: a daemon may keep its end open for ever.
+const DRAIN: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What carries the output; nothing where the command has our streams themselves.
+#[derive(Debug, Default)]
+pub struct Pumps {
+    resizer: Option<Resizer>,
+    threads: Vec<JoinHandle<()>>,
+    told: Option<Receiver<Told>>,
+}
+
+/// Where one stream's output comes from.
+struct Source {
+    stream: Stream,
+    from: File,
+}
+
+impl Pumps {
+    /// Connects the command's output, and begins it. Its streams are ours, unless there is a `pattern` to look for in
+    /// them, or they are the terminal that our line is on; it then gets a terminal of its own where we have one.
+    ///
+    /// # Errors
+    /// Of the system: of the command that cannot be begun, or of the streams.
+    pub fn begin(
+        command: &mut Command,
+        pattern: Option<&Pattern>,
+        live: bool,
+        screen: &Arc<Screen>,
+    ) -> io::Result<(std::process::Child, Self)> {
+        let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+        let wanted = terminals.map(|is_terminal| pattern.is_some() || (live && is_terminal));
+        let is_pty = |at: usize| wanted.get(at) == Some(&true) && terminals.get(at) == Some(&true);
+        let pty = if is_pty(0) || is_pty(1) {
+            Some(Pty::open()?)
+        } else {
+            None
+        };
+        let mut sources = Vec::new();
+        for (at, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
+            if wanted.get(at) != Some(&true) {
+                continue;
+            }
+            let end: Stdio = match &pty {
+                Some(pty) if is_pty(at) => {
+                    // Both streams of one terminal come as one.
+                    if sources
+                        .iter()
+                        .all(|source: &Source| source.stream != Stream::Out || !is_pty(0))
+                    {
+                        sources.push(Source {
+                            stream,
+                            from: pty.reader()?,
+                        });
+                    }
+                    pty.end()?.into()
+                }
+                _ => {
+                    let (reader, writer) = pipe()?;
+                    let from = File::from(std::os::fd::OwnedFd::from(reader));
+                    sources.push(Source { stream, from });
+                    writer.into()
+                }
+            };
+            match stream {
+                Stream::Out => command.stdout(end),
+                Stream::Err => command.stderr(end),
+            };
+        }
+        let child = command.spawn()?;
+        // The command alone holds its ends: else nobody would see when it lets go of them.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (tell, told) = channel();
+        let threads = sources.into_iter().map(|source| {
+            let (screen, pattern, tell) = (Arc::clone(screen), pattern.cloned(), tell.clone());
+            thread::Builder::new()
+                .name("output".into())
+                .spawn(move || carry(source, &screen, pattern.as_ref(), &tell))
+        });
+        let pumps = Self {
+            threads: threads.collect::<io::Result<_>>()?,
+            resizer: pty.map(Pty::begun),
+            told: Some(told),
+        };
+        Ok((child, pumps))
+    }
+
+    /// The newest progress that was found since the last time.
+    pub fn told(&self) -> Option<Told> {
+        let mut last = None;
+        while let Some(told) = &self.told {
+            match told.try_recv() {
+                Ok(told) => last = Some(told),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        last
+    }
+
+    /// Our terminal has another size. True where the command has a terminal of its own, which has it now, too.
+    pub fn resize(&self) -> bool {
+        self.resizer.iter().map(Resizer::resize).count() > 0
+    }
+
+    /// Waits for the rest of the output.
+    pub fn end(&mut self) {
+        let mut left = DRAIN;
+        while self.threads.iter().any(|thread| !thread.is_finished()) && !left.is_zero() {
+            thread::sleep(LOOK);
+            left = left.saturating_sub(LOOK);
+        }
+    }
+}
+
+/// Carries one stream until its end, or until nobody reads ours.
+fn carry(mut source: Source, screen: &Screen, pattern: Option<&Pattern>, tell: &Sender<Told>) {
+    let mut lines = Lines::default();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = match source.from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // Of a terminal whose other end is closed.
+            Err(_) => break,
+        };
+        let bytes = piece.get(..length).unwrap_or_default();
+        if screen.pass(source.stream, bytes).is_err() {
+            // The command is told in the same way: its end of the pipe breaks.
+            return;
+        }
+        let Some(pattern) = pattern else { continue };
+        let mut found = None;
+        lines.take(bytes, |line| found = pattern.find(line).or(found));
+        say(tell, found);
+    }
+    let rest = pattern
+        .zip(lines.rest())
+        .and_then(|(pattern, rest)| pattern.find(&rest));
+    say(tell, rest);
+}
+
+fn say(tell: &Sender<Told>, found: Option<Told>) {
+    if let Some(told) = found {
+        // Where nobody listens any more it is over.
+        let _ = tell.send(told);
+    }
+}
