@@ -11,6 +11,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page's style, within the page.
 const STYLE: &str = include_str!("style.css");
+/// Columns beyond which a table is set smaller.
+const DENSE: usize = 9;
 /// Regions whose bars are shown.
 const REGIONS: usize = 14;
 
@@ -205,7 +207,7 @@ fn rows(grid: &Grid, bars: &[f64], has_sum: bool) -> Markup {
     let class = |column: usize| if column < grid.words { "name" } else { "n" };
     html! {
         @if !grid.rows.is_empty() {
-            table {
+            table class=[(grid.head.len() > DENSE).then_some("dense")] {
                 thead { tr {
                     @for (column, name) in grid.head.iter().enumerate() {
                         th scope="col" class=(class(column)) { (subscripted(name)) }

@@ -14,8 +14,8 @@ use std::fmt::Write;
 const ENTRIES: [(&str, &str); 4] = [
     (
         "gramwatt",
-        "@misc{gramwatt,\n  title = {Gramwatt: watts, joules and grams of CO2e for Prometheus},\n  \
-         howpublished = {https://github.com/gramwatt/gramwatt},\n  note = {Version VERSION}\n}",
+        "@misc{gramwatt,\n  title = {{Gramwatt}: watts, joules and grams of {CO2e}},\n  \
+         note = {Version VERSION, gramwatt report},\n  howpublished = {\\url{https://github.com/gramwatt/gramwatt}}\n}",
     ),
     (
         "ghg-scope2",
@@ -28,10 +28,10 @@ const ENTRIES: [(&str, &str); 4] = [
          Software Carbon Intensity ({SCI}) specification},\n  year = {2024}\n}",
     ),
     (
-        "epa-equivalencies",
-        "@misc{epa-equivalencies,\n  author = {{US EPA}},\n  title = {Greenhouse Gas Equivalencies Calculator: \
+        "gramwatt-epa-equivalencies",
+        "@misc{gramwatt-epa-equivalencies,\n  author = {{US EPA}},\n  title = {Greenhouse Gas Equivalencies Calculator: \
          Calculations and References},\n  year = {2024},\n  howpublished = \
-         {https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references}\n}",
+         {\\url{https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references}}\n}",
     ),
 ];
 
@@ -203,7 +203,7 @@ fn compared(report: &Report, said: &mut String) {
     if let Some(car) = car {
         let _ = writeln!(
             said,
-            "This is as much as {} {}~\\cite{{epa-equivalencies}}.",
+            "This is as much as {} {}~\\cite{{gramwatt-epa-equivalencies}}.",
             tables::count(car.count),
             latex(&car.name)
         );

@@ -406,7 +406,7 @@ pub fn runs(all: &Runs, top: usize) -> Grid {
         let cells = shown
             .iter()
             .map(|run| match run.functional_units.and(run.sci_grams) {
-                Some(score) => format!("{} g", three_digits(score)),
+                Some(score) => mass(Some(Grams(score))),
                 None => UNKNOWN.to_owned(),
             });
         table.add("SCI, a unit".to_owned(), cells.collect::<Vec<String>>());
