@@ -29,10 +29,37 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Puts `bytes` in the place of a file, or makes it: whole, or not at all.
+///
+/// # Errors
+/// Of the file system; what was there before is then still there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, path));
+    written.inspect_err(|_| {
+        // What is left of the draft is of no use.
+        let _ = std::fs::remove_file(&draft);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("report");
+        replace(&path, b"old").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert!(replace(folder.path(), b"x").is_err(), "a folder");
+        assert!(replace(&folder.path().join("a/b"), b"x").is_err());
+        let left: Vec<_> = folder.path().read_dir().unwrap().collect();
+        assert_eq!(left.len(), 1, "nothing is left of what failed");
+    }
 
     #[test]
     fn only_a_regular_file_of_bounded_size_is_read() {
