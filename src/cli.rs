@@ -65,7 +65,7 @@ pub enum Verb {
         wait: Option<f64>,
     },
     /// Estimate what a load would cost at a place, and elsewhere, from bundled figures; nothing is measured.
-    Estimate(estimate::Estimate),
+    Estimate(Box<estimate::Estimate>),
     /// Search the bundled zones and cloud regions.
     Zones {
         /// Part of a code or name; all where it is left out.
