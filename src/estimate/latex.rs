@@ -286,7 +286,7 @@ mod tests {
             assert_eq!(depth(entry), 0, "{entry}");
         }
         for line in entries.lines() {
-            assert!(text.contains(&format!("% {line}").trim_end()), "{line}");
+            assert!(text.contains(format!("% {line}").trim_end()), "{line}");
         }
         assert!(entries.contains("  year = {2024},"), "{entries}");
     }
