@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// The last moment of the history: 2026-10-28T18:00:00Z, and when the dashboards are looked at.
-const END: i64 = 1_793_210_400;
+pub const END: i64 = 1_793_210_400;
 const NOW: i64 = END + 270;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -18,7 +18,7 @@ const DAY: i64 = 24 * HOUR;
 const ERROR: f64 = 0.005;
 
 /// What is true of the lab: by what, whose, how much.
-type Truth = BTreeMap<String, BTreeMap<String, f64>>;
+pub type Truth = BTreeMap<String, BTreeMap<String, f64>>;
 
 fn lab() -> (Prometheus, Truth) {
     let dir: TempDir = tempfile::tempdir().unwrap();
@@ -130,7 +130,7 @@ impl<'a> Look<'a> {
     }
 }
 
-fn close(what: &str, shown: f64, truth: f64) {
+pub fn close(what: &str, shown: f64, truth: f64) {
     let error = shown / truth - 1.0;
     println!(
         "{what}: {shown:.3}, truth {truth:.3}, {:+.3} %",
@@ -242,6 +242,7 @@ fn every_rule_and_panel_says_something_and_totals_are_the_truth() {
     every_rule_has_run(&server);
     every_panel_has_something_to_say(&server);
     runs_are_whole_wherever_they_began(&server, &truth);
+    crate::report::the_lab_is_reported_as_it_is(&server, &truth);
 
     let lab = Look::at(&server, "gramwatt-lab");
     let of = |what: &str, who: &str| truth[what][who];

@@ -38,6 +38,7 @@ mod redfish;
 mod replica;
 mod replicas;
 mod repo;
+mod report;
 mod rules;
 mod runs;
 mod secrets;
