@@ -78,12 +78,7 @@ fn lines(answer: &Answer, out: &mut String) {
 }
 
 fn result(answer: &Answer, out: &mut String) {
-    let Question {
-        place,
-        load,
-        bought,
-        ..
-    } = &answer.question;
+    let Question { place, bought, .. } = &answer.question;
     let estimate = &answer.estimate;
     let mut row = |name: &str, value: String, how: String| {
         let _ = writeln!(
@@ -127,20 +122,19 @@ fn result(answer: &Answer, out: &mut String) {
             format!("{} %, not deducted", factor(share * 100.0)),
         );
     }
-    if load.parts.iter().any(|part| part.made.is_some()) || load.memory_gb > 0.0 {
-        let known = format!(
-            "share of the making of the hardware, {}",
-            between(estimate.embodied)
-        );
-        row("Embodied", shown(grams(estimate.embodied.grams)), known);
-    } else {
-        row("Embodied", "unknown".into(), String::new());
+    match estimate.embodied {
+        Some(range) => row(
+            "Embodied",
+            shown(grams(range.grams)),
+            format!("share of the making of the hardware, {}", between(range)),
+        ),
+        None => row("Embodied", "unknown".into(), String::new()),
     }
-    row(
-        "Total CO2e",
-        shown(grams(estimate.total.grams)),
-        between(estimate.total),
-    );
+    let range = match estimate.embodied {
+        Some(_) => between(estimate.total),
+        None => "without the making of the hardware".into(),
+    };
+    row("Total CO2e", shown(grams(estimate.total.grams)), range);
     row_of_equivalents(estimate.total.grams, out);
 }
 

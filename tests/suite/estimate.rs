@@ -75,6 +75,29 @@ fn several_kinds_of_hardware_have_a_line_each() {
 }
 
 #[test]
+fn what_nobody_knows_of_the_making_is_unknown_and_not_nothing() {
+    let flags = "--hardware=4x_450W --hours=10 --intensity=380";
+    let table = estimate(flags);
+    for line in [
+        "Embodied          unknown",
+        "Total CO2e        6.84 kg  without the making of the hardware",
+    ] {
+        assert!(
+            table.lines().any(|said| said == line),
+            "no {line:?}: {table}"
+        );
+    }
+    let json: Value = serde_json::from_str(&estimate(&format!("{flags} --format=json"))).unwrap();
+    assert_eq!(json["embodied_co2e_grams"], Value::Null);
+    let latex = estimate(&format!("{flags} --format=latex"));
+    assert!(
+        latex.contains("The making of the hardware is not included."),
+        "{latex}"
+    );
+    assert!(!latex.contains("Embodied"), "{latex}");
+}
+
+#[test]
 fn json_and_csv_tell_the_same_and_every_place() {
     let flags = format!("{NODE} --cloud=aws/eu-central-1 --market-intensity=0");
     let json: Value = serde_json::from_str(&estimate(&format!("{flags} --format=json"))).unwrap();
