@@ -48,11 +48,17 @@ fn eight_h100_for_a_hundred_hours_by_hand() {
     near(estimate.location.0, 291_200.0);
     assert_eq!((estimate.market, estimate.offset), (None, None));
     // 8 x 164 kg x 100 h / (4 x 8766 h) = 3.7417 kg; the highest published is 575 kg.
-    near(estimate.embodied.grams.0, 8.0 * 164e3 * 100.0 / 35_064.0);
-    near(estimate.embodied.high.0, 8.0 * 575e3 * 100.0 / 35_064.0);
+    near(
+        estimate.embodied.unwrap().grams.0,
+        8.0 * 164e3 * 100.0 / 35_064.0,
+    );
+    near(
+        estimate.embodied.unwrap().high.0,
+        8.0 * 575e3 * 100.0 / 35_064.0,
+    );
     near(
         estimate.total.grams.0,
-        291_200.0 + estimate.embodied.grams.0,
+        291_200.0 + estimate.embodied.unwrap().grams.0,
     );
 }
 
@@ -81,7 +87,7 @@ fn a_whole_node_by_hand() {
         ]
     );
     // (8 x 318 + 2 x 100 + 1000 x 1.388) kg x 10 h / 35064 h.
-    near(estimate.embodied.grams.0, 4132e3 * 10.0 / 35_064.0);
+    near(estimate.embodied.unwrap().grams.0, 4132e3 * 10.0 / 35_064.0);
 }
 
 #[test]
@@ -93,6 +99,7 @@ fn the_making_is_shared_out_as_asked() {
         };
         estimate(&load, &at(0.0, 1.0), &Bought::default())
             .embodied
+            .unwrap()
             .grams
             .0
     };
@@ -127,7 +134,11 @@ fn a_device_that_is_not_bundled_has_its_watts_and_no_making() {
         &Bought::default(),
     );
     near(estimate.energy.kwh(), 1.8);
-    assert_eq!(estimate.lines[0].embodied, None);
+    assert_eq!(
+        (estimate.lines[0].embodied, estimate.embodied),
+        (None, None)
+    );
+    assert_eq!(estimate.total.grams, estimate.location);
     assert_eq!(estimate.lines[0].name, "4 x 450 W device");
 }
 
