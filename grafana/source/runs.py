@@ -146,7 +146,7 @@ NODE = Column("Node", label="instance", width=110, link=Link(
 OUTCOME = Column("Outcome", label="state", width=110)
 
 NOW = table(
-    "Running now", "Progress is what the command tells. From it come the end and the whole CO2e that are predicted, with the forecast "
+    "What runs now", "Progress is what the command tells. From it come the end and the whole CO2e that are predicted, with the forecast "
     "of the grid for the hours to come; a run that tells none has neither. Of the budget: what is predicted, or emitted already.",
     NO_RUNNING, [
         RUN, ID, USER, NODE,
