@@ -27,7 +27,6 @@ NO_BUDGET = "No run was given a budget: gramwatt run --budget 2kg"
 NO_PREDICTION = "No run that told its progress has succeeded, or nothing is recorded yet"
 
 WHOLE = "Runs that ended in the chosen time, whole: also what they used before it. From the full hour after their end on."
-LOST = "Lost: it was running, and nobody told its end."
 
 
 def largest(series: str, labels: str = KEY) -> str:
@@ -46,13 +45,12 @@ def page(what: str, where: str = WHICH) -> str:
 
 
 def whole(what: str) -> str:
-    """Each run of the chosen time, with who, where and how it ended. One that was running and is not heard of any more is lost."""
+    """Each run of the chosen time, with who, where and how it ended. What is recorded last of it is the most of it."""
     known = (f"topk by ({KEY}) (1, (({page('state', f'{WHICH},{ENDED}')} == 1) or on ({KEY}) ({page('state', f'{WHICH},{GOING}')} == 1)) "
              f"* on ({TARGET}) group_left (user) {page('info', WHOSE)})")
     told = largest(f"sum without (kind) ({page(f'{what}_total')})")
-    fresh = f"{told} * on ({KEY}) group_left ({WHO}) {known}"
-    ended, going = (kept(f"{what}:last1h", f"{WHOSE},{which}", f"{KEY}, {WHO}") for which in (ENDED, GOING))
-    return f'({fresh} or on ({KEY}) {ended} or on ({KEY}) label_replace({going}, "state", "lost", "", ""))'
+    return (f"({told} * on ({KEY}) group_left ({WHO}) {known} or on ({KEY}) "
+            f"topk by ({KEY}) (1, {kept(f'{what}:last1h', WHOSE, f'{KEY}, {WHO}')}))")
 
 
 # Those that run at this moment.
@@ -146,7 +144,7 @@ NODE = Column("Node", label="instance", width=110, link=Link(
 OUTCOME = Column("Outcome", label="state", width=110)
 
 NOW = table(
-    "Running now", "Progress is what the command tells. From it come the end and the whole CO2e that are predicted, with the forecast "
+    "What runs now", "Progress is what the command tells. From it come the end and the whole CO2e that are predicted, with the forecast "
     "of the grid for the hours to come; a run that tells none has neither. Of the budget: what is predicted, or emitted already.",
     NO_RUNNING, [
         RUN, ID, USER, NODE,
@@ -165,7 +163,7 @@ ITS_END = largest(f"{page('end_timestamp_seconds')} - {page('start_timestamp_sec
 DURATION = f"({ITS_END} or {largest(f'time() - {START}')} or {kept('duration_seconds:last1h')})"
 LEADERS = table(
     "Runs by CO₂e", "The hundred with most, of all that ran in the chosen time, whole: also what they used before it. To the hour; "
-    f"those of the last two hours as they are now. {LOST}", NO_GRAMS, [
+    f"those of the last two hours as they are now. `running` is also who was, when it was heard of last.", NO_GRAMS, [
         RUN, ID, USER, NODE, OUTCOME,
         Column("CO₂e", f"{TOP} / 1e3", unit=KG, decimals=2, bar=VERMILION, width=220),
         Column("Energy", f"({whole('energy_joules')} and on ({KEY}) {TOP}) / 3.6e6", unit=KWH, decimals=2, width=130),
@@ -189,7 +187,8 @@ NAMES = [
 
 OUTCOMES = {"succeeded": BLUE, "failed": VERMILION, "lost": ORANGE, "still running": GREY}
 FAILURES = [
-    ranking("CO₂e by outcome", f"{WHOLE} And, so far, of those that run now. Failed: the command's exit code was not 0. {LOST}", KG,
+    ranking("CO₂e by outcome", f"{WHOLE} And, so far, of those that run now. Failed: the command's exit code was not 0. "
+            "Lost: the exporter noticed that it was gone, and nobody told its end.", KG,
             NO_GRAMS, now(f"sort_desc({by('state', named(WHOLE_GRAMS))} / 1e3 or "
                           f'label_replace(sum({SO_FAR}) / 1e3, "state", "still running", "", ""))', "{{state}}"), colors=OUTCOMES,
             decimals=1),

@@ -95,7 +95,7 @@ def names() -> Iterator[str]:
     """What is recorded of runs by name: each has been run in each cluster by three users."""
     times = range(END - DAYS * DAY + HOUR + 137, END + 138, HOUR)
     for number in range(300 * 4 * 3):
-        labels = f'cluster="c{number % 4}",run="experiment-{number % 300}",user="user-{number % 60}"'
+        labels = f'cluster="c{number // 300 % 4}",run="experiment-{number % 300}",user="user-{number // 1200}"'
         for what in ("energy_joules", "co2e_grams"):
             yield from series(f"run_name:gramwatt_run_{what}:increase1h", labels, times, 1e6)
         for state, pace in (("succeeded", 7), ("failed", 49)):
