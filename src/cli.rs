@@ -69,7 +69,7 @@ pub enum Verb {
     /// Measure one command: what it uses and emits, what it will come to, and when it would be cleaner.
     Run(run::RunArgs),
     /// Estimate what a load would cost at a place, and elsewhere, from bundled figures; nothing is measured.
-    Estimate(estimate::Estimate),
+    Estimate(Box<estimate::Estimate>),
     /// Report what a time has cost, from the history in a Prometheus.
     Report(Box<report::Report>),
     /// Search the bundled zones and cloud regions.

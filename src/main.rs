@@ -14,6 +14,7 @@ use gramwatt::{clock, config, data, doctor, estimate, exposition, file, log, onc
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -60,19 +61,7 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Some(Verb::ConfigReference) => print(&config::reference()),
         Some(Verb::Metrics) => print(&exposition::reference()),
-        Some(Verb::CheckConfig { file }) => {
-            let config = Config::read(file)?
-                .check()
-                .map_err(|error| error.of(file))?;
-            Setup::check(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
-            let mut said = String::new();
-            if let Some(web) = &config.web.config_file {
-                for warning in web::access::check(web)? {
-                    said += &format!("{}: warning: {warning}\n", web.display());
-                }
-            }
-            print(&format!("{said}{}: right\n", file.display()))
-        }
+        Some(Verb::CheckConfig { file }) => check(file),
         Some(Verb::Doctor) => {
             let config = cli.config()?;
             let setup = Setup::new(&config).map_err(|reason| anyhow!(reason))?;
@@ -162,6 +151,21 @@ fn reported(asked: &Asked) -> anyhow::Result<ExitCode> {
     };
     file::replace(path, text.as_bytes()).with_context(|| path.display().to_string())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a configuration is right, for whichever machine it is.
+fn check(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = Config::read(file)?
+        .check()
+        .map_err(|error| error.of(file))?;
+    Setup::check(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+    let mut said = String::new();
+    if let Some(web) = &config.web.config_file {
+        for warning in web::access::check(web)? {
+            said += &format!("{}: warning: {warning}\n", web.display());
+        }
+    }
+    print(&format!("{said}{}: right\n", file.display()))
 }
 
 /// Writes to standard output; a reader that has gone is no error.
