@@ -2,9 +2,10 @@
 //!
 //! It needs no package. What names come from elsewhere is escaped.
 
-use super::tables::{self, Grid, energy, mass, percent};
+use super::tables::{self, Grid};
 use super::time::told;
-use super::{Report, show};
+use super::words::{energy, mass, percent};
+use super::{Report, show, words};
 use crate::output::{factor, intensity, latex};
 use crate::units::Grams;
 use std::collections::BTreeSet;
@@ -204,7 +205,7 @@ fn compared(report: &Report, said: &mut String) {
         let _ = writeln!(
             said,
             "This is as much as {} {}~\\cite{{gramwatt-epa-equivalencies}}.",
-            tables::count(car.count),
+            words::count(car.count),
             latex(&car.name)
         );
     }

@@ -2,7 +2,8 @@
 
 use super::rows::By;
 use super::time::{HOUR, Span, told};
-use super::{Order, Report, tables::percent};
+use super::words::percent;
+use super::{Order, Report};
 use crate::units::Joules;
 
 /// The notes of a report.
