@@ -64,6 +64,9 @@ fn warnings(report: &Report) -> Markup {
         @if report.basis.synthetic_nodes > 0 {
             p.warn { "Synthetic data: hardware of " (report.basis.synthetic_nodes) " nodes is made up" }
         }
+        @if !report.basis.left_out.is_empty() {
+            p.warn { "Not in here: cluster " (report.basis.left_out.join(", ")) }
+        }
         @if report.basis.missing_hours > 0 {
             p.warn { (report.basis.missing_hours) " hours have no data: what was used in them is not in here" }
         }
