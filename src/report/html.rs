@@ -336,7 +336,7 @@ fn regions(report: &Report) -> Markup {
                             }
                         }
                     }
-                    caption { "Evenly drawn from " (all.len()) " cloud regions, the cleanest to the others' end" }
+                    caption { "Evenly drawn from " (all.len()) " cloud regions, the cleanest to the dirtiest" }
                 }
                 @if !report.other_pues.is_empty() {
                     p.soft style="margin-top:.7rem" {
