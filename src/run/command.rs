@@ -156,7 +156,13 @@ fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), S
         for path in sockets(task, config) {
             let client = client(&path)?;
             match client.node() {
-                Ok(_) => return Ok((client, None, By::Exporter(path.display().to_string()))),
+                Ok(node) if node.sees_you => {
+                    return Ok((client, None, By::Exporter(path.display().to_string())));
+                }
+                Ok(_) => reasons.push(format!(
+                    "{}: the exporter there does not see this process: it needs the host's (hostPID)",
+                    path.display()
+                )),
                 Err(error) => reasons.push(error.to_string()),
             }
         }
