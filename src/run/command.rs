@@ -36,6 +36,9 @@ const SETTLING: Duration = Duration::from_secs(12);
 /// So often the forecast is looked at anew while the start is held.
 const AGAIN: Duration = Duration::from_secs(600);
 
+/// Where an exporter's socket is that has no configuration of its own: root's, and the one that systemd opens.
+const USUAL: [&str; 2] = ["/run/gramwatt/runs.sock", "/run/gramwatt-runs.sock"];
+
 /// Largest progress file.
 const LARGEST: u64 = 64 << 10;
 
@@ -184,9 +187,8 @@ fn sockets(task: &Task, config: &Config) -> Vec<PathBuf> {
         return vec![path.clone()];
     }
     let mut all: Vec<PathBuf> = config.run_socket().into_iter().collect();
-    let usual = PathBuf::from("/run/gramwatt/runs.sock");
-    if !all.contains(&usual) && config.runs.socket.is_none() && config.state.directory.is_none() {
-        all.push(usual);
+    if config.runs.socket.is_none() && config.state.directory.is_none() {
+        all.extend(USUAL.map(PathBuf::from));
     }
     all
 }
