@@ -3,6 +3,7 @@
 use anyhow::{Context, anyhow};
 use gramwatt::app::{self, AppError};
 use gramwatt::cli::estimate::Form;
+use gramwatt::cli::report::Report as Asked;
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
@@ -106,22 +107,7 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Form::Bibtex => estimate::bibtex(&answer),
             })
         }
-        Some(Verb::Report(asked)) => {
-            let order = asked
-                .order(clock::now().wall)
-                .map_err(|reason| anyhow!(reason))?;
-            let mut server = Server::new(&asked.access())?;
-            let report = report::make(&mut server, &order)?;
-            let text = report::render(&report, asked.format(), asked.top());
-            match asked.output() {
-                None => print(&text),
-                Some(path) => {
-                    file::replace(path, text.as_bytes())
-                        .with_context(|| path.display().to_string())?;
-                    Ok(ExitCode::SUCCESS)
-                }
-            }
-        }
+        Some(Verb::Report(asked)) => reported(asked),
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();
             let found = data::search(text);
@@ -151,6 +137,20 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
         }
         None => serve(cli),
     }
+}
+
+/// Asks a Prometheus, and prints or writes what a time has cost.
+fn reported(asked: &Asked) -> anyhow::Result<ExitCode> {
+    let order = asked.order(clock::now().wall);
+    let order = order.map_err(|reason| anyhow!(reason))?;
+    let mut server = Server::new(&asked.access())?;
+    let report = report::make(&mut server, &order)?;
+    let text = report::render(&report, asked.format(), asked.top());
+    let Some(path) = asked.output() else {
+        return print(&text);
+    };
+    file::replace(path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether a configuration is right, for whichever machine it is.
