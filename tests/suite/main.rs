@@ -38,6 +38,7 @@ mod replica;
 mod replicas;
 mod repo;
 mod rules;
+mod run;
 mod secrets;
 mod shares;
 mod systemd;
