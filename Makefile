@@ -56,9 +56,9 @@ golden: ## Write the golden pages anew; read the difference before you commit it
 	UPDATE_GOLDEN=1 cargo test --locked --test suite golden
 	git diff --stat -- tests
 
-docs: ## Write the generated parts of README.md anew
-	UPDATE_DOCS=1 cargo test --locked --test suite repo
-	git diff --stat -- README.md
+docs: ## Write the generated parts of README.md and docs/prediction.md anew
+	UPDATE_DOCS=1 cargo test --locked --test suite -- repo prediction
+	git diff --stat -- README.md docs tests/fixtures/runs
 
 dashboards: ## Write the dashboards in grafana/ anew from grafana/source
 	python3 -B grafana/source/build.py

@@ -1,6 +1,7 @@
 //! The command line: what it can say, and how its flags change the configuration.
 
 pub mod estimate;
+pub mod report;
 mod run;
 
 use crate::config::{Config, ConfigError, Format, Intensity, Interval, Level, Meter, Pue, PueOf};
@@ -68,7 +69,9 @@ pub enum Verb {
     /// Measure one command: what it uses and emits, what it will come to, and when it would be cleaner.
     Run(run::RunArgs),
     /// Estimate what a load would cost at a place, and elsewhere, from bundled figures; nothing is measured.
-    Estimate(estimate::Estimate),
+    Estimate(Box<estimate::Estimate>),
+    /// Report what a time has cost, from the history in a Prometheus.
+    Report(Box<report::Report>),
     /// Search the bundled zones and cloud regions.
     Zones {
         /// Part of a code or name; all where it is left out.

@@ -145,9 +145,9 @@ pub struct Estimate {
     pub market: Option<Grams>,
     /// Bought offsets; never deducted.
     pub offset: Option<Grams>,
-    /// The load's share of the making.
-    pub embodied: Range,
-    /// Location-based and embodied together.
+    /// The load's share of the making of the parts of which it is known; `None` where it is of none.
+    pub embodied: Option<Range>,
+    /// Location-based and embodied together, or the former alone.
     pub total: Range,
 }
 
@@ -161,7 +161,7 @@ pub fn estimate(load: &Load, place: &Place, bought: &Bought) -> Estimate {
     let embodied = lines
         .iter()
         .filter_map(|line| line.embodied)
-        .fold(Range::default(), Add::add);
+        .reduce(Add::add);
     let market = bought.contract.map(|contract| {
         contract.intensity.of(facility.times(contract.share)) + location.times(1.0 - contract.share)
     });
@@ -174,7 +174,7 @@ pub fn estimate(load: &Load, place: &Place, bought: &Bought) -> Estimate {
             .offset
             .map(|share| market.unwrap_or(location).times(share)),
         embodied,
-        total: Range::exactly(location) + embodied,
+        total: Range::exactly(location) + embodied.unwrap_or_default(),
         lines,
     }
 }

@@ -36,5 +36,6 @@ pub mod process;
 pub mod app;
 pub mod relay;
 pub mod once;
+pub mod report;
 pub mod doctor;
 pub mod estimate;

@@ -6,12 +6,14 @@ use gramwatt::cli::estimate::Form;
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
+use gramwatt::report::{self, prometheus::Server};
 use gramwatt::run::command;
 use gramwatt::setup::Setup;
-use gramwatt::{config, data, doctor, estimate, exposition, log, once, probe, web};
+use gramwatt::{clock, config, data, doctor, estimate, exposition, file, log, once, probe, web};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -58,19 +60,7 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Some(Verb::ConfigReference) => print(&config::reference()),
         Some(Verb::Metrics) => print(&exposition::reference()),
-        Some(Verb::CheckConfig { file }) => {
-            let config = Config::read(file)?
-                .check()
-                .map_err(|error| error.of(file))?;
-            Setup::check(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
-            let mut said = String::new();
-            if let Some(web) = &config.web.config_file {
-                for warning in web::access::check(web)? {
-                    said += &format!("{}: warning: {warning}\n", web.display());
-                }
-            }
-            print(&format!("{said}{}: right\n", file.display()))
-        }
+        Some(Verb::CheckConfig { file }) => check(file),
         Some(Verb::Doctor) => {
             let config = cli.config()?;
             let setup = Setup::new(&config).map_err(|reason| anyhow!(reason))?;
@@ -116,6 +106,22 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Form::Bibtex => estimate::bibtex(&answer),
             })
         }
+        Some(Verb::Report(asked)) => {
+            let order = asked
+                .order(clock::now().wall)
+                .map_err(|reason| anyhow!(reason))?;
+            let mut server = Server::new(&asked.access())?;
+            let report = report::make(&mut server, &order)?;
+            let text = report::render(&report, asked.format(), asked.top());
+            match asked.output() {
+                None => print(&text),
+                Some(path) => {
+                    file::replace(path, text.as_bytes())
+                        .with_context(|| path.display().to_string())?;
+                    Ok(ExitCode::SUCCESS)
+                }
+            }
+        }
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();
             let found = data::search(text);
@@ -145,6 +151,21 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
         }
         None => serve(cli),
     }
+}
+
+/// Whether a configuration is right, for whichever machine it is.
+fn check(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = Config::read(file)?
+        .check()
+        .map_err(|error| error.of(file))?;
+    Setup::check(&config).map_err(|reason| anyhow!("{}: {reason}", file.display()))?;
+    let mut said = String::new();
+    if let Some(web) = &config.web.config_file {
+        for warning in web::access::check(web)? {
+            said += &format!("{}: warning: {warning}\n", web.display());
+        }
+    }
+    print(&format!("{said}{}: right\n", file.display()))
 }
 
 /// Writes to standard output; a reader that has gone is no error.

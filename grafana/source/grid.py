@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from model import (BLUE, CLUSTER, COUNT, GREEN, INTENSITY, JOB, ORANGE, PER_SECOND, PURPLE, RATIO, SECONDS, SKY,
-                   TIME, UIDS, VERMILION, YELLOW, Column, Dashboard, Panel, Query, Row, Variable, annotation,
-                   fixed, lines, now, ranked, ranking, stat, states, steps, table)
+                   TIME, UIDS, VERMILION, YELLOW, Column, Dashboard, Query, Row, Variable, annotation,
+                   histogram, lines, now, ranked, ranking, stat, states, steps, table)
 from recorded import ESTIMATED_SHARE
 
 HERE = 'cluster=~"$cluster",job=~"$job",grid_zone=~"$zone"'
@@ -53,22 +53,11 @@ COURSE = [
           ranked("grid_zone", intensity("marginal"), mean("marginal")), by_rank=True),
 ]
 
-FORECAST = Panel(
-    "barchart", "The hours ahead: $zone", "Forecast of the average intensity for each hour ahead; seasonal (as the days before) "
+FORECAST = histogram(
+    "The hours ahead: $zone", "Forecast of the average intensity for each hour ahead; seasonal (as the days before) "
     "where no provider forecasts: see Provenance. A day ahead it is off by 10 to 30 %.", INTENSITY, NO_OUTLOOK,
-    [Query(f'label_replace(max by (horizon) (gramwatt_grid_forecast_grams_per_kwh{{{HERE}}}), "hour", "$1", "horizon", '
-           '"(.*)h")', "", instant=True, table=True)], 24, 8, {"color": fixed(PURPLE), "min": 0, "displayName": "Forecast"},
-    {"fillOpacity": 80, "lineWidth": 0, "axisPlacement": "auto", "axisLabel": ""}, [
-        {"matcher": {"id": "byName", "options": "hour"}, "properties": [
-            {"id": "unit", "value": "suffix: h"}, {"id": "displayName", "value": "Hours ahead"}]}],
-    {"xField": "hour", "orientation": "auto", "barWidth": 0.9, "groupWidth": 0.8, "stacking": "none", "showValue": "never",
-     "xTickLabelRotation": 0, "xTickLabelSpacing": 100, "fullHighlight": False,
-     "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
-     "tooltip": {"mode": "multi", "sort": "none"}},
-    [{"id": "organize", "options": {"excludeByName": {"Time": True, "horizon": True}, "indexByName": {}, "renameByName": {}}},
-     {"id": "convertFieldType", "options": {"fields": {}, "conversions": [
-         {"targetField": "hour", "destinationType": "number"}]}},
-     {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": "hour"}]}}], repeat="zone")
+    f'label_replace(max by (horizon) (gramwatt_grid_forecast_grams_per_kwh{{{HERE}}}), "hour", "$1", "horizon", "(.*)h")',
+    "hour", "Hours ahead", "suffix: h", "Forecast", color=PURPLE, without="horizon", repeat="zone")
 
 AHEAD = [
     table("Greenest windows", "When to start a job of 1, 4, 8 or 24 hours for the least emissions within the forecast, and "

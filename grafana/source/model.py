@@ -182,13 +182,12 @@ def lines(title: str, about: str, unit: str, empty: str, queries: Sequence[Query
                   "tooltip": {"mode": "multi", "sort": "desc"}}, interval=interval)
 
 
-def ranking(title: str, about: str, unit: str, empty: str, query: Query | Sequence[Query], *, width: int = 8, height: int = 8,
+def ranking(title: str, about: str, unit: str, empty: str, query: Query, *, width: int = 8, height: int = 8,
             color: str = BLUE, colors: dict[str, str] | None = None, least: float | None = 0,
             most: float | None = None, limits: Json | None = None, decimals: int | None = None) -> Panel:
-    """Bars with their names: in the order in which `query` sorts them, or one for each of several queries."""
-    queries = [query] if isinstance(query, Query) else query
+    """Bars with their names, longest first: `query` sorts."""
     defaults = shown(tinted(color, limits), limits, decimals, least, most)
-    return Panel("bargauge", title, about, unit, empty, queries, width, height, defaults,
+    return Panel("bargauge", title, about, unit, empty, [query], width, height, defaults,
                  overrides=paint(colors or {}), options={
                      "orientation": "horizontal", "displayMode": "basic", "valueMode": "text", "namePlacement": "left", "text": {"titleSize": 12, "valueSize": 13},
                      "showUnfilled": False, "minVizWidth": 8, "minVizHeight": 14, "maxVizHeight": 30, "sizing": "manual",
@@ -278,6 +277,25 @@ def states(title: str, about: str, empty: str, query: Query, names: dict[int, tu
                  options={"mergeValues": True, "showValue": "never", "alignValue": "left", "rowHeight": 0.85,
                           "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
                           "tooltip": {"mode": "single", "sort": "none"}})
+
+
+def histogram(title: str, about: str, unit: str, empty: str, expr: str, label: str, axis: str, axis_unit: str, name: str, *,
+              color: str, width: int = 24, height: int = 8, without: str = "", repeat: str = "") -> Panel:
+    """Bars in the order of a label that is a number."""
+    hidden = {"Time": True, **({without: True} if without else {})}
+    return Panel("barchart", title, about, unit, empty, [Query(expr, "", instant=True, table=True)], width, height,
+                 {"color": fixed(color), "min": 0, "displayName": name},
+                 {"fillOpacity": 80, "lineWidth": 0, "axisPlacement": "auto", "axisLabel": ""}, [
+                     {"matcher": {"id": "byName", "options": label}, "properties": [
+                         {"id": "unit", "value": axis_unit}, {"id": "displayName", "value": axis}]}],
+                 {"xField": label, "orientation": "auto", "barWidth": 0.9, "groupWidth": 0.8, "stacking": "none",
+                  "showValue": "never", "xTickLabelRotation": 0, "xTickLabelSpacing": 100, "fullHighlight": False,
+                  "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
+                  "tooltip": {"mode": "multi", "sort": "none"}},
+                 [{"id": "organize", "options": {"excludeByName": hidden, "indexByName": {}, "renameByName": {}}},
+                  {"id": "convertFieldType", "options": {"fields": {}, "conversions": [
+                      {"targetField": label, "destinationType": "number"}]}},
+                  {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": label}]}}], repeat=repeat)
 
 
 def words(text: str, *, height: int) -> Panel:

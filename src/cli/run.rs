@@ -17,7 +17,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Regular expression that finds progress in a line of the command's output, such as 'epoch (\d+)/(\d+)': first what
-    /// is done, then the total.
+    /// is done, then the total. Match the outermost counter: one that begins anew looks like a restart. Where a unit is
+    /// told at its beginning, write 'Epoch (?<begun>\d+)/(?<total>\d+)'.
     #[arg(long, value_name = "REGEX")]
     progress: Option<String>,
     /// File in which the command writes its progress: 3/10, 30% or 0.3.

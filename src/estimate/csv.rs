@@ -62,9 +62,9 @@ fn line(rank: usize, here: bool, place: &Place, estimate: &Estimate) -> Vec<Stri
         plain(estimate.location.0),
         optional(estimate.market),
         optional(estimate.offset),
-        plain(estimate.embodied.grams.0),
-        plain(estimate.embodied.low.0),
-        plain(estimate.embodied.high.0),
+        optional(estimate.embodied.map(|range| range.grams)),
+        optional(estimate.embodied.map(|range| range.low)),
+        optional(estimate.embodied.map(|range| range.high)),
         plain(estimate.total.grams.0),
     ]
 }

@@ -69,7 +69,7 @@ pub fn json(answer: &Answer) -> String {
         "location_co2e_grams": estimate.location.0,
         "market_co2e_grams": estimate.market.map(|grams| grams.0),
         "offset_co2e_grams": estimate.offset.map(|grams| grams.0),
-        "embodied_co2e_grams": range(estimate.embodied),
+        "embodied_co2e_grams": estimate.embodied.map(range),
         "total_co2e_grams": range(estimate.total),
         "equivalents_of_total": equivalents,
         "elsewhere": answer.elsewhere.iter().map(json_elsewhere).collect::<Vec<Value>>(),

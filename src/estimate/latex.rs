@@ -63,7 +63,9 @@ fn table(answer: &Answer) -> String {
     if let (Some(offset), Some(_)) = (estimate.offset, bought.offset) {
         row("Offsets, not deducted", mass(offset));
     }
-    row("Embodied \\COe{}", between(estimate.embodied));
+    if let Some(embodied) = estimate.embodied {
+        row("Embodied \\COe{}", between(embodied));
+    }
     row("Total \\COe{}", between(estimate.total));
     let body = rows.iter().fold(String::new(), |mut body, (name, value)| {
         let _ = writeln!(body, "{name} & {value} \\\\");
@@ -99,8 +101,7 @@ fn statement(answer: &Answer) -> String {
          power{raters} and a power usage effectiveness (PUE) of {pue}{publisher}, we estimate an energy use of {energy}. At a \
          grid intensity of \
          {grams}\\,g\\,\\COe{{}}/kWh{year}{source}, this is {location} of operational \\COe{{}} \
-         (location-based{market}). The share of making the hardware adds {embodied}{makers}, \
-         {total} in total. The estimate was made with Gramwatt~\\cite{{gramwatt}} from rated powers; nothing was measured.",
+         (location-based{market}). {embodied} The estimate was made with Gramwatt~\\cite{{gramwatt}} from rated powers; nothing was measured.",
         hours = load.hours,
         names = names.join(" and "),
         place = escaped(&place.told()),
@@ -112,9 +113,23 @@ fn statement(answer: &Answer) -> String {
         year = scope_and_year(place),
         source = cites(&place.source),
         location = mass(estimate.location),
-        embodied = between(estimate.embodied),
-        makers = cites(&makers(answer)),
-        total = between(estimate.total),
+        embodied = making(answer),
+    )
+}
+
+/// What the making of the hardware adds, in a sentence.
+fn making(answer: &Answer) -> String {
+    let estimate = &answer.estimate;
+    estimate.embodied.map_or_else(
+        || "The making of the hardware is not included.".into(),
+        |embodied| {
+            format!(
+                "The share of making the hardware adds {}{}, {} in total.",
+                between(embodied),
+                cites(&makers(answer)),
+                between(estimate.total)
+            )
+        },
     )
 }
 
@@ -286,7 +301,7 @@ mod tests {
             assert_eq!(depth(entry), 0, "{entry}");
         }
         for line in entries.lines() {
-            assert!(text.contains(&format!("% {line}").trim_end()), "{line}");
+            assert!(text.contains(format!("% {line}").trim_end()), "{line}");
         }
         assert!(entries.contains("  year = {2024},"), "{entries}");
     }

@@ -12,6 +12,9 @@ const WIDTH: usize = 100;
 /// How many of the best and of the worst places are shown.
 const FEW: usize = 4;
 
+/// What a place's line has beside its code and its name.
+const BESIDE: usize = 62;
+
 /// How many equivalents are shown.
 const EQUIVALENTS: usize = 4;
 
@@ -75,12 +78,7 @@ fn lines(answer: &Answer, out: &mut String) {
 }
 
 fn result(answer: &Answer, out: &mut String) {
-    let Question {
-        place,
-        load,
-        bought,
-        ..
-    } = &answer.question;
+    let Question { place, bought, .. } = &answer.question;
     let estimate = &answer.estimate;
     let mut row = |name: &str, value: String, how: String| {
         let _ = writeln!(
@@ -124,20 +122,19 @@ fn result(answer: &Answer, out: &mut String) {
             format!("{} %, not deducted", factor(share * 100.0)),
         );
     }
-    if load.parts.iter().any(|part| part.made.is_some()) || load.memory_gb > 0.0 {
-        let known = format!(
-            "share of the making of the hardware, {}",
-            between(estimate.embodied)
-        );
-        row("Embodied", shown(grams(estimate.embodied.grams)), known);
-    } else {
-        row("Embodied", "unknown".into(), String::new());
+    match estimate.embodied {
+        Some(range) => row(
+            "Embodied",
+            shown(grams(range.grams)),
+            format!("share of the making of the hardware, {}", between(range)),
+        ),
+        None => row("Embodied", "unknown".into(), String::new()),
     }
-    row(
-        "Total CO2e",
-        shown(grams(estimate.total.grams)),
-        between(estimate.total),
-    );
+    let range = match estimate.embodied {
+        Some(_) => between(estimate.total),
+        None => "without the making of the hardware".into(),
+    };
+    row("Total CO2e", shown(grams(estimate.total.grams)), range);
     row_of_equivalents(estimate.total.grams, out);
 }
 
@@ -168,13 +165,17 @@ fn elsewhere(answer: &Answer, all: bool, out: &mut String) {
     let Some(own) = rows.iter().find(|row| row.here) else {
         return;
     };
-    let whom = match &answer.question.compare {
-        Compare::Provider(provider) => format!("places of {provider}"),
-        Compare::None | Compare::Zones => "zones".to_owned(),
+    let whom = match (&answer.question.compare, &own.place.provider) {
+        (Compare::Provider(provider), Some(own)) if own == provider => {
+            format!("regions of {provider}")
+        }
+        (Compare::Provider(provider), _) => format!("regions of {provider} and this place"),
+        (Compare::None | Compare::Zones, None) => "zones".to_owned(),
+        (Compare::None | Compare::Zones, Some(_)) => "zones and this place".to_owned(),
     };
     let _ = writeln!(
         out,
-        "\nThe same elsewhere: this is number {} of {} {whom}, operational CO2e",
+        "\nThe same elsewhere, operational: number {} of {}, {whom}",
         own.rank,
         rows.len()
     );
@@ -185,7 +186,9 @@ fn elsewhere(answer: &Answer, all: bool, out: &mut String) {
         let widths = shown.iter().map(|row| text(row).chars().count());
         widths.max().unwrap_or(0)
     };
-    let (code, name) = (width(|row| &row.place.code), width(|row| &row.place.name));
+    let code = width(|row| &row.place.code);
+    let room = WIDTH.saturating_sub(BESIDE + code);
+    let name = width(|row| &row.place.name).min(room);
     let mut last = 0;
     for row in shown {
         if row.rank > last + 1 {
@@ -211,7 +214,7 @@ fn line_of(row: &Elsewhere, code: usize, name: usize, own: &Elsewhere) -> String
         "{:>5}  {:<code$}  {:<name$}  {:>5} g/kWh {:<9}  PUE {:<5} {:>9}  {times}",
         row.rank,
         place.code,
-        place.name,
+        cut(&place.name, name),
         intensity(place.intensity),
         place.scope,
         factor(place.pue),
@@ -222,6 +225,15 @@ fn line_of(row: &Elsewhere, code: usize, name: usize, own: &Elsewhere) -> String
 
 fn shown(figure: Option<Figure>) -> String {
     figure.map_or_else(|| "unknown".into(), |figure| figure.to_string())
+}
+
+/// A name that may be too long: without what stands behind a comma or in parentheses then.
+fn cut(name: &str, room: usize) -> String {
+    if name.chars().count() <= room {
+        return name.to_owned();
+    }
+    let end = name.find([',', '(']).unwrap_or(name.len());
+    name[..end].trim_end().chars().take(room).collect()
 }
 
 /// A text on lines that are not too long, the first behind `lead`, the others as far in.

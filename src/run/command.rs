@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::signal::Signal;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -137,6 +137,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     if !away {
         let after = client.node().unwrap_or_else(|_| began.clone());
         if !task.quiet {
+            let ended = Some(ended).filter(|_| !stopped);
             screen.say(text::report(&run, ended, [&began, &after], &by).trim_end());
         }
         if let Some(path) = &task.report {
@@ -155,7 +156,13 @@ fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), S
         for path in sockets(task, config) {
             let client = client(&path)?;
             match client.node() {
-                Ok(_) => return Ok((client, None, By::Exporter(path.display().to_string()))),
+                Ok(node) if node.sees_you => {
+                    return Ok((client, None, By::Exporter(path.display().to_string())));
+                }
+                Ok(_) => reasons.push(format!(
+                    "{}: the exporter there does not see this process: it needs the host's (hostPID)",
+                    path.display()
+                )),
                 Err(error) => reasons.push(error.to_string()),
             }
         }
@@ -457,10 +464,6 @@ fn writable(path: &Path) -> Result<(), String> {
 /// Writes the figures, whole or not at all.
 fn write(path: &Path, run: &Run, node: &Node) -> Result<(), String> {
     let page = serde_json::json!({"run": run, "node": node});
-    let draft = path.with_added_extension("new");
-    let text = format!("{page:#}\n");
-    let written = std::fs::File::create(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| std::fs::rename(&draft, path));
+    let written = file::replace(path, format!("{page:#}\n").as_bytes());
     written.map_err(|error| format!("--report: {}: {error}", path.display()))
 }

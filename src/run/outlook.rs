@@ -10,6 +10,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 const HOUR_SECONDS: f64 = 3600.0;
 const DAY_HOURS: usize = 24;
 
+/// Days of a forecast that are looked at.
+const MOST_DAYS: u32 = 30;
+
 /// A mean is taken over this much at the most; what is longer is taken to be like it. By then every day is like
 /// the last that is known.
 const FARTHEST: Duration = Duration::from_secs(100 * 86400);
@@ -57,7 +60,7 @@ impl Outlook {
             let offset = from.duration_since(forecast.start).as_hours();
             *forecast.hours.get(usize::try_from(offset).ok()?)?
         };
-        let froms = (0..).map(|hour| after(start, HOUR * hour));
+        let froms = (0..MOST_DAYS * 24).map(|hour| after(start, HOUR * hour));
         let mut hours: Vec<_> = froms.take_while(|from| *from < end).map(told).collect();
         let is_forecast = hours.iter().skip(1).any(Option::is_some);
         match hours.first_mut() {

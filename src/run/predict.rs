@@ -7,7 +7,7 @@
 
 use super::outlook::Outlook;
 use super::trend::{self, Ahead, Part};
-use crate::units::{Grams, Joules};
+use crate::units::{Grams, GramsPerKwh, Joules};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -32,8 +32,8 @@ const SKIPPED: f64 = 10.0;
 /// Time ahead is bounded: about three centuries in seconds.
 const FARTHEST: f64 = 1e10;
 
-/// Standard deviation of a forecast of intensity, as a share of it: mean errors of the best forecasts of one to four
-/// days are about a tenth (Maji et al., "CarbonCast", BuildSys 2022; `CarbonX`, 2025, has 9.6 % over 13 grids).
+/// Standard deviation of a forecast of intensity, as a share of it: the mean error of the best forecasts is about that
+/// (9.6 % over 13 grids, as good as the state of the art: abstract of "CarbonX", arXiv, 2025).
 const FORECAST: f64 = 0.1;
 
 /// Normal quantile of a two-sided interval of 90 %.
@@ -68,9 +68,9 @@ pub struct Now {
 pub struct Range<T> {
     /// The best guess.
     pub expected: T,
-    /// Less than this in one of twenty runs.
+    /// Below this is the truth of one run in twenty.
     pub low: T,
-    /// More than this in one of twenty runs.
+    /// Above this is the truth of one run in twenty.
     pub high: T,
 }
 
@@ -278,20 +278,23 @@ fn ahead_grams(
     let expected = mean(seconds.expected)?;
     let (short, long) = (mean(seconds.low)?, mean(seconds.high)?);
     let grams = expected.of(joules.expected);
-    let (low, high) = (
-        expected.min(short).min(long).of(joules.low),
-        expected.max(short).max(long).of(joules.high),
-    );
     let unsure = if outlook.is_forecast() {
-        grams.times(FORECAST * Z)
+        grams.times(FORECAST * Z).0
     } else {
-        Grams::ZERO
+        0.0
     };
-    let both = |a: Grams| Grams(a.0.hypot(unsure.0));
+    // Three errors that have little to do with each other: of the energy, of the hours it is used in, of the forecast.
+    let reach = |energy: Joules, factor: GramsPerKwh| {
+        let (of_energy, of_hours) = (expected.of(energy), factor.of(joules.expected));
+        let apart = |other: Grams| (other - grams).0;
+        Grams(apart(of_energy).hypot(apart(of_hours)).hypot(unsure))
+    };
+    let low = reach(joules.low, expected.min(short).min(long));
+    let high = reach(joules.high, expected.max(short).max(long));
     Some(Range {
         expected: grams,
-        low: (grams - both(grams - low)).max(Grams::ZERO),
-        high: grams + both(high - grams),
+        low: (grams - low).max(Grams::ZERO),
+        high: grams + high,
     })
 }
 

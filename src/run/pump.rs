@@ -2,6 +2,7 @@
 
 use super::pattern::{Lines, Pattern, Told};
 use super::terminal::{Pty, Resizer, Screen, Stream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, pipe};
 use std::process::{Command, Stdio};
@@ -13,6 +14,12 @@ use std::time::Duration;
 
 /// Bytes that are passed on at once.
 const PIECE: usize = 64 << 10;
+
+/// So long nothing is said until a line that has not ended is looked at.
+const QUIET: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 300_000_000,
+};
 
 /// So long after the command's end and the last piece more is waited for: a daemon may keep its end open for ever.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -166,6 +173,10 @@ fn carry(
     let mut lines = Lines::default();
     let mut piece = vec![0; PIECE];
     loop {
+        if pattern.is_some() && !speaks(&source.from) {
+            say(tell, last(pattern, &lines));
+            // Then it is waited for however long it takes.
+        }
         let length = match source.from.read(&mut piece) {
             Ok(0) => break,
             Ok(length) => length,
@@ -186,10 +197,19 @@ fn carry(
         lines.take(bytes, |line| found = pattern.find(line).or(found));
         say(tell, found);
     }
-    let rest = pattern
-        .zip(lines.rest())
-        .and_then(|(pattern, rest)| pattern.find(&rest));
-    say(tell, rest);
+    say(tell, last(pattern, &lines));
+}
+
+/// Whether something comes soon.
+fn speaks(from: &File) -> bool {
+    let mut fds = [PollFd::new(from, PollFlags::IN)];
+    // Whatever is wrong is seen when it is read.
+    poll(&mut fds, Some(&QUIET)) != Ok(0)
+}
+
+/// The progress in a line that has not ended: a progress bar ends its line when it writes the next.
+fn last(pattern: Option<&Pattern>, lines: &Lines) -> Option<Told> {
+    pattern?.find(&lines.rest()?)
 }
 
 fn say(tell: &Sender<Told>, found: Option<Told>) {

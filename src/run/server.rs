@@ -172,7 +172,9 @@ async fn answer(
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match (&head.method, parts.as_slice()) {
         (&Method::GET, ["v1", "node"]) => {
-            Ok((StatusCode::OK, json(&show::node(&site.latest.borrow()))))
+            let sees = peer.pid.and_then(|pid| runs::number_and_user(&site.proc, pid));
+            let node = show::node(&site.latest.borrow(), sees.is_some());
+            Ok((StatusCode::OK, json(&node)))
         }
         (&Method::GET, ["v1", "runs"]) => {
             let latest = Arc::clone(&site.latest.borrow());

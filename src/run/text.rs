@@ -93,7 +93,7 @@ pub fn predicted(run: &Run, told: &Prediction, now: Timestamp, zone: &TimeZone) 
 
 /// The line while it goes on.
 pub fn live(run: &Run, now: Timestamp, zone: &TimeZone) -> String {
-    let mut out = format!("{}  {}", watts(run.watts), energy(run.joules));
+    let mut out = format!("gramwatt: {}  {}", watts(run.watts), energy(run.joules));
     if let Some(grams) = run.grams {
         let _ = write!(out, "  {}", mass(grams));
     }
@@ -108,13 +108,15 @@ pub fn live(run: &Run, now: Timestamp, zone: &TimeZone) -> String {
     out
 }
 
-/// What is said at the end. `began` and `ended` are the machine at the run's beginning and end.
-pub fn report(run: &Run, ended: Ended, [began, after]: [&Node; 2], by: &By) -> String {
+/// What is said at the end; `ended` is nothing of a run that we stopped because its total was predicted. `began` and
+/// `after` are the machine at its beginning and end.
+pub fn report(run: &Run, ended: Option<Ended>, [began, after]: [&Node; 2], by: &By) -> String {
     let how = match (run.state, ended) {
         (State::Lost, _) => "was lost".to_owned(),
-        (_, Ended::Code(0)) => "succeeded".to_owned(),
-        (_, Ended::Code(code)) => format!("failed with code {code}"),
-        (_, Ended::By(signal)) => format!("was ended by signal {signal}"),
+        (_, None) => "was stopped with its prediction".to_owned(),
+        (_, Some(Ended::Code(0))) => "succeeded".to_owned(),
+        (_, Some(Ended::Code(code))) => format!("failed with code {code}"),
+        (_, Some(Ended::By(signal))) => format!("was ended by signal {signal}"),
     };
     let mut out = format!("gramwatt: {} {how} after {}\n", run.name, time(run.seconds));
     let mut line = |name: &str, text: String| {
@@ -242,7 +244,7 @@ fn foretold(run: &Run, told: &Prediction) -> String {
             run.joules,
         ),
     };
-    if came <= 0.0 {
+    if came <= 0.0 || run.state != State::Succeeded {
         return format!("{text} at first");
     }
     let off = 100.0 * (first / came - 1.0);

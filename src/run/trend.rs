@@ -41,7 +41,7 @@ const PRIOR: (f64, f64) = (0.1, 2.0);
 
 /// How much a unit may come to differ over the whole run, as a share of what it takes, before a trend is seen, and
 /// how much it may where one is clear: standard deviations.
-const DRIFT: (f64, f64) = (0.25, 1.0);
+const DRIFT: (f64, f64) = (0.35, 1.0);
 
 /// Differences below this share are none: clocks and sensors are not better.
 const NOISE: f64 = 0.005;
@@ -52,8 +52,9 @@ const SIDE: usize = 3;
 /// Where the statistic of Mann and Kendall is above this, chance alone has less than 1 % of it.
 const CLEAR: f64 = 2.576;
 
-/// A trend goes on no further than to these multiples of what a unit takes now.
-const FARTHEST: (f64, f64) = (0.5, 3.0);
+/// A rising trend goes on no further than to so many times what a unit takes now. A falling one does not go on:
+/// caches fill and compilers finish, and then it is over.
+const FARTHEST: f64 = 3.0;
 
 /// A part at its place in the work.
 #[derive(Clone, Copy, Debug)]
@@ -144,10 +145,10 @@ fn project(samples: &[Sample], end: f64, units: f64, lapse: f64) -> Ahead {
 
     let middle = end + units / 2.0 - fit.place;
     let now = (fit.mean + slope * (end - fit.place)).max(0.0);
-    let rate = (fit.mean + slope * middle).clamp(now * FARTHEST.0, now * FARTHEST.1);
+    let rate = (fit.mean + slope * middle).clamp(now, now * FARTHEST);
     let expected = rate * units;
     let spread = variance * (units + units * units / fit.units) + (units * middle).powi(2) * unsure;
-    let again = lapse * lapse * units / fit.units;
+    let again = lapse * lapse * units / (end + units);
     let reach = student(freedom);
     Ahead {
         expected,
@@ -280,7 +281,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     if values.is_empty() {
         return None;
     }
-    let is_even = values.len() % 2 == 0;
+    let is_even = values.len().is_multiple_of(2);
     let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     let upper = *upper;
     let lower = below.iter().copied().max_by(f64::total_cmp);
@@ -298,4 +299,73 @@ fn student(freedom: f64) -> f64 {
     let g2 = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
     let g3 = (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / 384.0;
     Z + g1 / freedom + g2 / freedom.powi(2) + g3 / freedom.powi(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What 100 more units take after single units that took so long.
+    fn after(rates: &[f64]) -> Ahead {
+        let parts = rates.iter().map(|rate| Part {
+            units: 1.0,
+            cost: *rate,
+        });
+        let parts: Vec<Part> = parts.collect();
+        ahead(None, &parts, 100.0).unwrap()
+    }
+
+    #[track_caller]
+    fn near(value: f64, expected: f64, tolerance: f64) {
+        let is_near = (value - expected).abs() <= tolerance * expected;
+        assert!(is_near, "{value}, not {expected}");
+    }
+
+    #[test]
+    fn a_change_for_good_is_followed_and_a_phase_is_not() {
+        let phase = |rate: f64| [rate, rate * 1.01, rate * 0.99].repeat(3);
+        let changed = [phase(1.0), phase(2.0)].concat();
+        near(after(&changed).expected, 200.0, 0.02);
+        let came_and_went = [phase(1.0), phase(2.0), phase(1.0)].concat();
+        near(after(&came_and_went).expected, 400.0 / 3.0, 0.02);
+    }
+
+    #[test]
+    fn what_happened_once_is_no_habit_and_twice_is_one() {
+        let mut rates = [1.0; 20];
+        let steady = after(&rates);
+        rates[9] = 11.0;
+        let once = after(&rates);
+        near(once.expected, 100.0, 1e-9);
+        assert!(once.high > steady.high + 5.0, "it may come again");
+        rates[15] = 11.0;
+        near(after(&rates).expected, 200.0, 1e-9);
+        rates[9] = 1.0;
+        rates[15] = 0.01;
+        near(after(&rates).expected, 100.0, 1e-9);
+    }
+
+    #[test]
+    fn a_trend_is_clear_or_is_none() {
+        let rising: Vec<f64> = (0..40).map(|unit| 1.0 + f64::from(unit) * 0.02).collect();
+        near(after(&rising).expected, 279.0, 0.03);
+        let falling: Vec<f64> = rising.iter().rev().copied().collect();
+        near(after(&falling).expected, 100.0, 0.03);
+        let endless: Vec<f64> = (0..40).map(|unit| 0.01 + f64::from(unit)).collect();
+        assert!(after(&endless).expected <= 3.0 * 100.0 * 40.0);
+        let restless: Vec<f64> = (0..40)
+            .map(|unit| 1.0 + f64::from(unit * 7 % 5) * 0.1)
+            .collect();
+        near(after(&restless).expected, 120.0, 1e-9);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        for (freedom, quantile) in [(3.0, 2.353), (5.0, 2.015), (10.0, 1.812), (100.0, 1.660)] {
+            near(student(freedom), quantile, 0.01);
+        }
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), Some(2.5));
+        assert_eq!(median(std::iter::empty()), None);
+    }
 }

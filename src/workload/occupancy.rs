@@ -232,7 +232,9 @@ pub fn runs(
     users: &BTreeMap<u32, Option<Owner>>,
     runners: &BTreeMap<u32, Id>,
 ) -> Vec<RunHold> {
-    let mut groups: BTreeMap<(Arc<str>, Option<Owner>), Vec<(Option<&Id>, f64)>> = BTreeMap::new();
+    /// How busy each process kept it, with its run.
+    type Processes<'a> = Vec<(Option<&'a Id>, f64)>;
+    let mut groups: BTreeMap<(Arc<str>, Option<Owner>), Processes<'_>> = BTreeMap::new();
     for used in &gpus.uses {
         let owner = users.get(&used.pid).cloned().flatten();
         let group = groups.entry((Arc::clone(&used.device), owner));

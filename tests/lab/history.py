@@ -248,7 +248,8 @@ def tell_workloads(node: Node, now: Moment, jobs: list[Job], by_job: Uses, truth
         if now.recent:
             now.set("gramwatt_workload_power_watts", power, **labels)
         team, phase = (job.team, job.phase) if job else ("", "")
-        truth.add(joules, joules * factor, workload_type=labels["workload_type"], team=team, phase=phase)
+        truth.add(joules, joules * factor, workload_type=labels["workload_type"], team=team, phase=phase,
+                  workload=labels["workload"])
         truth.sums["reserved idle by team"][team] += idle * now.length
         if job and job.failed:
             truth.add(joules, joules * factor, failed="true")

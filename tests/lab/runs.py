@@ -69,7 +69,7 @@ def run(node: Node, job: Job, until: int) -> Run | None:
         state, end, planned = "running", until + HOUR, start + round((until - start) * dice.uniform(1.1, 2.5))
     watts = len(job.gpus) * (node.gpu_idle + (node.gpu_limit - node.gpu_idle) * job.duty) + 460 * job.load
     kilograms = watts * (planned - start) * node.pue * node.grid.mean / 3.6e9
-    budget = float(f"{kilograms * dice.choice([0.9, 1.1, 1.3]):.2g}") if dice.random() < 0.4 else 0
+    budget = float(f"{kilograms * dice.choice([0.75, 1.1, 1.3]):.2g}") if dice.random() < 0.4 else 0
     return Run(job, name, f"{dice.randrange(16**8):08x}", user, start, end, planned, state, dice.random() < 0.75,
                budget * 1e3 or None, dice.gauss(0, 0.05), dice.gauss(0, 0.06))
 

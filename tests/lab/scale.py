@@ -58,30 +58,32 @@ def pods(node: int) -> Iterator[tuple[str, str, range]]:
         yield identity, about, range(start + HOUR, start + DAY // 2 + 1, HOUR)
 
 
-def commands(node: int) -> Iterator[tuple[str, str, int, int]]:
-    """Four runs a day on each node, one after the other: identity, description, start and end."""
+def commands(node: int) -> Iterator[tuple[str, str, str, int, int]]:
+    """Four runs a day on each node, one after the other: identity, user, outcome, start and end."""
     for number in range(4 * DAYS):
         start = END - DAYS * DAY + number * DAY // 4 + 137
         identity = f'run="experiment-{(node + number) % 300}",run_id="{node:04x}{number:04x}"'
-        about = f'user="user-{node % 60}",state="{"failed" if number % 7 == 0 else "succeeded"}"'
-        yield identity, about, start, start + DAY // 4 - 600
+        yield identity, f'user="user-{node % 60}"', "failed" if number % 7 == 0 else "succeeded", start, start + DAY // 4 - 600
 
 
 def runs(node: int) -> Iterator[str]:
     """What is recorded of a node's runs, and what its page has told of the last of them."""
-    cluster = f'cluster="c{node % 4}"'
-    for identity, about, start, end in commands(node):
-        hours = range(start + HOUR, end + HOUR, HOUR)
-        yield from series("run:gramwatt_run_info:last1h", f"{target(node)},{identity},{about}", hours, 1)
-        for what in ("energy_joules", "co2e_grams", "duration_seconds", "first_predicted_energy_joules",
-                     "first_predicted_co2e_grams", "budget_co2e_grams"):
-            yield from series(f"run:gramwatt_run_{what}:last1h", f"{cluster},{identity}", hours, 1e6)
-    own, times = f"{target(node)},{identity}", range(END - HOUR - 5 * SCRAPE, END + 1, SCRAPE)
-    yield from series("gramwatt_run_info", f'{own},user="user-{node % 60}"', times, 1)
-    yield from series("gramwatt_run_state", f'{own},state="running"', times, 1)
-    yield from series("gramwatt_run_start_timestamp_seconds", own, times, start)
-    for what in ("progress_ratio", "predicted_energy_joules", "predicted_co2e_grams", "predicted_end_timestamp_seconds",
-                 "first_predicted_energy_joules", "first_predicted_co2e_grams", "budget_co2e_grams"):
+    cluster, own = f'cluster="c{node % 4}"', ""
+    for number, (identity, user, outcome, start, end) in enumerate(commands(node)):
+        for state, hours in (("running", range(start + HOUR, end, HOUR)), (outcome, range(end, end + HOUR, HOUR))):
+            about = f'{identity},{user},state="{state}"'
+            yield from series("run:gramwatt_run_info:last1h", f"{target(node)},{about}", hours, 1)
+            for what in ("energy_joules:last1h", "co2e_grams:last1h", *(["budget_used:ratio1h"] if number % 5 == 0 else [])):
+                yield from series(f"run:gramwatt_run_{what}", f'{cluster},instance="node-{node:04}",{about}', hours, 1e6)
+        for what in ("duration_seconds", "first_predicted_energy_joules", "first_predicted_co2e_grams",
+                     *(["budget_co2e_grams"] if number % 5 == 0 else [])):
+            yield from series(f"run:gramwatt_run_{what}:last1h", f"{cluster},{identity}", range(start + HOUR, end + 1, HOUR), 1e6)
+        own = f"{target(node)},{identity}"
+    times = range(END - 2 * HOUR - 5 * SCRAPE, END + 1, SCRAPE)
+    yield from (f'{name}{{{own},{about}}} 1 {at}\n' for name, about in [("gramwatt_run_info", user), ("gramwatt_run_state", 'state="running"')]
+                for at in times)
+    for what in ("start_timestamp_seconds", "progress_ratio", "predicted_energy_joules", "predicted_co2e_grams",
+                 "predicted_end_timestamp_seconds", "first_predicted_energy_joules", "first_predicted_co2e_grams", "budget_co2e_grams"):
         yield from series(f"gramwatt_run_{what}", own, times, 1e6)
     for kind in ("gpu", "cpu", "dram"):
         yield from series("gramwatt_run_power_watts", f'{own},kind="{kind}"', times, 2000)
@@ -90,13 +92,15 @@ def runs(node: int) -> Iterator[str]:
 
 
 def names() -> Iterator[str]:
-    """What is recorded of runs by name: each has been run in each cluster by one user."""
+    """What is recorded of runs by name: each has been run in each cluster by three users."""
     times = range(END - DAYS * DAY + HOUR + 137, END + 138, HOUR)
-    for number in range(300):
-        for cluster in range(4):
-            labels = f'cluster="c{cluster}",run="experiment-{number}",user="user-{number % 60}"'
-            for what in ("energy_joules", "co2e_grams"):
-                yield from series(f"run_name:gramwatt_run_{what}:increase1h", labels, times, 1e6)
+    for number in range(300 * 4 * 3):
+        labels = f'cluster="c{number // 300 % 4}",run="experiment-{number % 300}",user="user-{number // 1200}"'
+        for what in ("energy_joules", "co2e_grams"):
+            yield from series(f"run_name:gramwatt_run_{what}:increase1h", labels, times, 1e6)
+        for state, pace in (("succeeded", 7), ("failed", 49)):
+            for what in ("ended:count1h", "ended_energy_joules:sum1h", "ended_co2e_grams:sum1h"):
+                yield from series(f"run_name:gramwatt_run_{what}", f'{labels},state="{state}"', times[::pace], 1)
 
 
 def recorded(nodes: int) -> Iterator[str]:
@@ -213,7 +217,7 @@ def main() -> None:
     os.environ["GOMAXPROCS"] = "2"
     rules = fill.recording_rules(folder)
     # What reads a counter, or many runs, is timed below; its hours are made up above.
-    raw_ones = [rule for rule in rules if re.search(r"_total\[|last_over_time\((gramwatt|run:)", rule.query)]
+    raw_ones = [rule for rule in rules if re.search(r"_total\[|last_over_time\(gramwatt|run:", rule.query)]
     above = [[rule for rule in level if rule not in raw_ones and rule.interval == HOUR] for level in fill.passes(rules)]
     lines = history(nodes, folder / "history.om")
     print(f"{nodes} nodes, {lines / 1e6:.1f} million samples made up; loading", flush=True)

@@ -324,7 +324,7 @@ fn dashboards_are_those_of_the_repository() {
             boards += 1;
         }
     }
-    assert_eq!(boards, 6);
+    assert_eq!(boards, 7);
 }
 
 #[test]

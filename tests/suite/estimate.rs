@@ -43,10 +43,11 @@ fn a_table_tells_energy_grams_other_places_and_what_is_assumed() {
     };
     assert!(places(&table) < 12, "{table}");
     assert!(places(&estimate(&format!("{NODE} --zone=DE --pue=1.3 --all"))) > 300);
-    assert!(
-        table.lines().all(|line| line.chars().count() <= 100),
-        "{table}"
-    );
+    let long = "--hardware=8x_B200 --hours=336 --zone=SE-SE3 --compare=gcp --all";
+    for table in [table, estimate(long)] {
+        let too_long = table.lines().find(|line| line.chars().count() > 100);
+        assert_eq!(too_long, None);
+    }
 }
 
 #[test]
@@ -67,7 +68,33 @@ fn several_kinds_of_hardware_have_a_line_each() {
             "no {line:?}: {table}"
         );
     }
-    assert!(table.contains("places of aws"), "{table}");
+    assert!(
+        table.contains("number 19 of 39, regions of aws\n"),
+        "{table}"
+    );
+}
+
+#[test]
+fn what_nobody_knows_of_the_making_is_unknown_and_not_nothing() {
+    let flags = "--hardware=4x_450W --hours=10 --intensity=380";
+    let table = estimate(flags);
+    for line in [
+        "Embodied          unknown",
+        "Total CO2e        6.84 kg  without the making of the hardware",
+    ] {
+        assert!(
+            table.lines().any(|said| said == line),
+            "no {line:?}: {table}"
+        );
+    }
+    let json: Value = serde_json::from_str(&estimate(&format!("{flags} --format=json"))).unwrap();
+    assert_eq!(json["embodied_co2e_grams"], Value::Null);
+    let latex = estimate(&format!("{flags} --format=latex"));
+    assert!(
+        latex.contains("The making of the hardware is not included."),
+        "{latex}"
+    );
+    assert!(!latex.contains("Embodied"), "{latex}");
 }
 
 #[test]

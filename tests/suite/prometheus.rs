@@ -79,6 +79,10 @@ impl Prometheus {
         }
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The result of an instant query; `None` while the server is not ready.
     pub fn query(&self, expression: &str, at: Option<i64>) -> Option<Vec<Value>> {
         let mut path = format!("/api/v1/query?query={}", escaped(expression));

@@ -54,7 +54,12 @@ fn regenerated(text: &str, name: &str, content: &str) -> String {
 fn the_readme_holds_what_the_program_prints() {
     let old = read("README.md");
     let help = format!("```\n{}\n```\n", gramwatt(&["--help"]).trim_end());
+    let example =
+        "estimate --hardware h100 --count 8 --hours 100 --utilization 0.8 --cloud aws/eu-central-1";
+    let flags: Vec<&str> = example.split(' ').collect();
+    let estimate = format!("```\n$ gramwatt {example}\n{}```\n", gramwatt(&flags));
     let new = [
+        ("estimate", estimate),
         ("metrics", gramwatt(&["metrics"])),
         ("configuration", gramwatt(&["config-reference"])),
         ("help", help),
