@@ -310,7 +310,7 @@ impl Session<'_> {
             if let Some(ended) = child.ended()
                 && (!self.task.wait_for_all || child.is_over())
             {
-                pumps.end();
+                pumps.end(|time| self.is_sent_away(time));
                 self.tell(pumps.told());
                 return Ok(ended);
             }
@@ -320,6 +320,17 @@ impl Session<'_> {
                 self.beat(&child);
             }
         }
+    }
+
+    /// Waits for a signal that would end us, and no longer than `time`.
+    fn is_sent_away(&self, time: Duration) -> bool {
+        matches!(
+            self.signals.next(time),
+            Ok(Event::Signal(
+                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT,
+                _
+            ))
+        )
     }
 
     fn not_begun(&self, error: &io::Error) -> Ended {

@@ -41,8 +41,8 @@ const LARGEST: usize = 8 << 10;
 /// Largest head of a request.
 const HEAD: usize = 8 << 10;
 
-/// Longest name of a run, in bytes.
-const NAME: usize = 128;
+/// Longest name of a run, in characters.
+pub const NAME: usize = 128;
 
 /// Gives the engine a request, and says where its answer will come; `None` where the engine is busy.
 pub type Ask = Arc<dyn Fn(Request) -> Option<oneshot::Receiver<Result<Id, Refusal>>> + Send + Sync>;
@@ -237,7 +237,7 @@ fn refused(why: &Refusal) -> Fault {
     let status = match why {
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
         Refusal::Foreign(_) => StatusCode::FORBIDDEN,
-        Refusal::Ended(_) | Refusal::Inside(_) => StatusCode::CONFLICT,
+        Refusal::Ended(_) | Refusal::Inside(_) | Refusal::Around(_) => StatusCode::CONFLICT,
         Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Blind => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -273,7 +273,7 @@ fn checked(done: Done) -> Result<Done, Fault> {
 fn beginning(site: &Site, peer: Peer, begin: Begin) -> Result<Beginning, Fault> {
     let wrong = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
     let name = begin.name.trim();
-    if name.is_empty() || name.len() > NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) {
         return Err(wrong("name: 1 to 128 characters, none of control"));
     }
     if begin
