@@ -2,11 +2,12 @@
 
 use crate::run::command::{Measure, Task, Waiting};
 use crate::run::pattern::Pattern;
+use crate::run::server::NAME;
 use crate::units::Grams;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Measures one command with all that it starts, and the accelerators that they use. Ends with the command's exit code.
@@ -78,10 +79,8 @@ impl RunArgs {
         let pattern = self.progress.as_deref();
         let pattern = pattern.map(|text| Pattern::new(text, self.progress_total));
         let command = self.command.first().cloned().unwrap_or_default();
-        let usual = PathBuf::from(&command);
-        let usual = usual.file_name().unwrap_or_default().to_string_lossy();
         Ok(Task {
-            name: self.name.clone().unwrap_or_else(|| usual.into_owned()),
+            name: self.name.clone().unwrap_or_else(|| usual_name(&command)),
             command: self.command.clone(),
             pattern: pattern
                 .transpose()
@@ -107,6 +106,21 @@ impl RunArgs {
             report: self.report.clone(),
             quiet: self.quiet,
         })
+    }
+}
+
+/// The command's name, as far as a run can be called so.
+fn usual_name(command: &OsStr) -> String {
+    let name = Path::new(command).file_name().unwrap_or(command);
+    let name = name.to_string_lossy();
+    let name: String = name
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(NAME)
+        .collect();
+    match name.trim() {
+        "" => "command".to_owned(),
+        name => name.to_owned(),
     }
 }
 
@@ -144,6 +158,18 @@ fn time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_called_as_its_command_where_that_is_a_name() {
+        let name = |command: &str| usual_name(OsStr::new(command));
+        assert_eq!(name("/usr/bin/python3"), "python3");
+        assert_eq!(name("a\nb"), "ab");
+        assert_eq!(name(&"é".repeat(300)).chars().count(), NAME);
+        assert_eq!(
+            [name(""), name("/"), name(" ")],
+            ["command", "/", "command"]
+        );
+    }
 
     #[test]
     fn masses_and_times_as_people_write_them() {

@@ -145,6 +145,8 @@ pub struct Node {
     pub host: String,
     /// Whether it has been measured yet.
     pub ready: bool,
+    /// Whether it sees the processes of whoever asks: from inside a container it may not.
+    pub sees_you: bool,
     /// How the joules of each kind of device are had: `counter`, `integrated`, `modelled`, or several of them.
     pub methods: BTreeMap<String, String>,
     /// Its power.

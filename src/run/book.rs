@@ -72,6 +72,11 @@ pub enum Refusal {
          begin the new one outside of it"
     )]
     Inside(String),
+    /// Another would be inside of it.
+    #[error(
+        "the run {0} goes on inside of this process, and its energy would be booked twice: end it first"
+    )]
+    Around(String),
     /// There are too many.
     #[error(
         "there are {0} runs already, and no more are kept: end one (runs.max, and a quarter of it for each user)"
@@ -91,6 +96,8 @@ struct Entry {
     user: u32,
     user_name: Arc<str>,
     head: Head,
+    #[serde(default)]
+    ancestors: Vec<u32>,
     budget: Option<Grams>,
     began: Moment,
     ended: Option<Moment>,
@@ -324,6 +331,9 @@ impl Book {
         if let Some(outer) = running().find(|entry| ancestors.contains(&entry.head.pid)) {
             return Err(Refusal::Inside(outer.name.to_string()));
         }
+        if let Some(inner) = running().find(|entry| entry.ancestors.contains(&head.pid)) {
+            return Err(Refusal::Around(inner.name.to_string()));
+        }
         let of_user = running().filter(|entry| entry.user == user).count();
         if of_user >= self.limits.max_of_user {
             return Err(Refusal::TooMany(of_user));
@@ -338,6 +348,7 @@ impl Book {
             user,
             user_name: user_name.into(),
             head,
+            ancestors,
             budget,
             began: now,
             ended: None,

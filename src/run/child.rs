@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
 use std::io;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Signals that are waited for, and not acted on by the kernel.
 const SIGNALS: [Signal; 8] = [
@@ -46,6 +47,7 @@ impl Signals {
     /// # Errors
     /// Of the system.
     pub fn take() -> io::Result<Self> {
+        heed_children()?;
         let set = SIGNALS.into_iter().collect::<SigSet>();
         set.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -75,6 +77,16 @@ impl Signals {
         let signal = Signal::try_from(number)?;
         Ok(Event::Signal(signal, told.ssi_code != BY_KERNEL))
     }
+}
+
+/// Whoever began us may have chosen to hear nothing of its children, and that is inherited: nobody would then say how
+/// the command ended (wait(2), `ECHILD`). A handler of ours ends that, also for the command, which cannot inherit it.
+fn heed_children() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let _entered = runtime.enter();
+    signal(SignalKind::child()).map(drop)
 }
 
 /// How a command ended.

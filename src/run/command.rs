@@ -36,6 +36,9 @@ const SETTLING: Duration = Duration::from_secs(12);
 /// So often the forecast is looked at anew while the start is held.
 const AGAIN: Duration = Duration::from_secs(600);
 
+/// Where an exporter's socket is that has no configuration of its own: root's, and the one that systemd opens.
+const USUAL: [&str; 2] = ["/run/gramwatt/runs.sock", "/run/gramwatt-runs.sock"];
+
 /// Largest progress file.
 const LARGEST: u64 = 64 << 10;
 
@@ -156,7 +159,13 @@ fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), S
         for path in sockets(task, config) {
             let client = client(&path)?;
             match client.node() {
-                Ok(_) => return Ok((client, None, By::Exporter(path.display().to_string()))),
+                Ok(node) if node.sees_you => {
+                    return Ok((client, None, By::Exporter(path.display().to_string())));
+                }
+                Ok(_) => reasons.push(format!(
+                    "{}: the exporter there does not see this process: it needs the host's (hostPID)",
+                    path.display()
+                )),
                 Err(error) => reasons.push(error.to_string()),
             }
         }
@@ -178,9 +187,8 @@ fn sockets(task: &Task, config: &Config) -> Vec<PathBuf> {
         return vec![path.clone()];
     }
     let mut all: Vec<PathBuf> = config.run_socket().into_iter().collect();
-    let usual = PathBuf::from("/run/gramwatt/runs.sock");
-    if !all.contains(&usual) && config.runs.socket.is_none() && config.state.directory.is_none() {
-        all.push(usual);
+    if config.runs.socket.is_none() && config.state.directory.is_none() {
+        all.extend(USUAL.map(PathBuf::from));
     }
     all
 }
@@ -302,7 +310,7 @@ impl Session<'_> {
             if let Some(ended) = child.ended()
                 && (!self.task.wait_for_all || child.is_over())
             {
-                pumps.end();
+                pumps.end(|time| self.is_sent_away(time));
                 self.tell(pumps.told());
                 return Ok(ended);
             }
@@ -312,6 +320,17 @@ impl Session<'_> {
                 self.beat(&child);
             }
         }
+    }
+
+    /// Waits for a signal that would end us, and no longer than `time`.
+    fn is_sent_away(&self, time: Duration) -> bool {
+        matches!(
+            self.signals.next(time),
+            Ok(Event::Signal(
+                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT,
+                _
+            ))
+        )
     }
 
     fn not_begun(&self, error: &io::Error) -> Ended {

@@ -41,8 +41,8 @@ const LARGEST: usize = 8 << 10;
 /// Largest head of a request.
 const HEAD: usize = 8 << 10;
 
-/// Longest name of a run, in bytes.
-const NAME: usize = 128;
+/// Longest name of a run, in characters.
+pub const NAME: usize = 128;
 
 /// Gives the engine a request, and says where its answer will come; `None` where the engine is busy.
 pub type Ask = Arc<dyn Fn(Request) -> Option<oneshot::Receiver<Result<Id, Refusal>>> + Send + Sync>;
@@ -80,7 +80,6 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
-    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
@@ -89,6 +88,7 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// Where the socket cannot be waited on.
 pub async fn serve(listener: UnixListener, site: Site) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -172,7 +172,9 @@ async fn answer(
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match (&head.method, parts.as_slice()) {
         (&Method::GET, ["v1", "node"]) => {
-            Ok((StatusCode::OK, json(&show::node(&site.latest.borrow()))))
+            let sees = peer.pid.and_then(|pid| runs::number_and_user(&site.proc, pid));
+            let node = show::node(&site.latest.borrow(), sees.is_some());
+            Ok((StatusCode::OK, json(&node)))
         }
         (&Method::GET, ["v1", "runs"]) => {
             let latest = Arc::clone(&site.latest.borrow());
@@ -235,7 +237,7 @@ fn refused(why: &Refusal) -> Fault {
     let status = match why {
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
         Refusal::Foreign(_) => StatusCode::FORBIDDEN,
-        Refusal::Ended(_) | Refusal::Inside(_) => StatusCode::CONFLICT,
+        Refusal::Ended(_) | Refusal::Inside(_) | Refusal::Around(_) => StatusCode::CONFLICT,
         Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Blind => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -271,7 +273,7 @@ fn checked(done: Done) -> Result<Done, Fault> {
 fn beginning(site: &Site, peer: Peer, begin: Begin) -> Result<Beginning, Fault> {
     let wrong = |error: &str| (StatusCode::BAD_REQUEST, error.to_owned());
     let name = begin.name.trim();
-    if name.is_empty() || name.len() > NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) {
         return Err(wrong("name: 1 to 128 characters, none of control"));
     }
     if begin

@@ -54,9 +54,9 @@ fn range<T>(told: predict::Range<T>, number: impl Fn(T) -> f64) -> Range {
     }
 }
 
-/// What its figures rest on.
+/// What its figures rest on, for somebody whose process is seen or not.
 #[must_use]
-pub fn node(snapshot: &Snapshot) -> api::Node {
+pub fn node(snapshot: &Snapshot, sees_you: bool) -> api::Node {
     let mut methods: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for device in &snapshot.devices {
         let of = methods.entry(device.kind.label().to_owned()).or_default();
@@ -70,6 +70,7 @@ pub fn node(snapshot: &Snapshot) -> api::Node {
     api::Node {
         host: snapshot.host.to_string(),
         ready: snapshot.ready,
+        sees_you,
         methods: methods.collect(),
         watts: snapshot.node.watts.map(|watts| watts.0),
         joules: snapshot.node.joules.map(|joules| joules.0),

@@ -55,35 +55,37 @@ impl Screen {
     /// # Errors
     /// Where nobody reads any more.
     pub fn pass(&self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        let out = || {
+            let mut out = io::stdout().lock();
+            out.write_all(bytes)?;
+            out.flush()
+        };
+        if stream == Stream::Out && !(self.live && io::stdout().is_terminal()) {
+            // Whoever reads it may take their time: we have other things to say elsewhere.
+            return out();
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         wipe(&mut state)?;
-        let shared = match stream {
-            Stream::Out => {
-                let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
-                out.flush()?;
-                self.live && io::stdout().is_terminal()
-            }
-            Stream::Err => {
-                io::stderr().lock().write_all(bytes)?;
-                true
-            }
-        };
-        if shared {
-            state.midway = bytes.last().is_some_and(|last| *last != b'\n');
-            let last = |all: [&[u8]; 2]| all.iter().filter_map(|mark| rfind(bytes, mark)).max();
-            match (last(WHOLE_SCREEN), last(BACK)) {
-                (Some(taken), back) if back < Some(taken) => state.whole = true,
-                (_, Some(_)) => state.whole = false,
-                _ => {}
-            }
+        match stream {
+            Stream::Out => out()?,
+            Stream::Err => io::stderr().lock().write_all(bytes)?,
+        }
+        state.midway = bytes.last().is_some_and(|last| *last != b'\n');
+        let last = |all: [&[u8]; 2]| all.iter().filter_map(|mark| rfind(bytes, mark)).max();
+        match (last(WHOLE_SCREEN), last(BACK)) {
+            (Some(taken), back) if back < Some(taken) => state.whole = true,
+            (_, Some(_)) => state.whole = false,
+            _ => {}
         }
         Ok(())
     }
 
     /// Shows our line, where that is possible now.
     pub fn draw(&self, line: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A terminal that was stopped (Ctrl-S) holds up the command's output, and not us.
+        let Ok(mut state) = self.state.try_lock() else {
+            return;
+        };
         if !self.live || state.midway || state.whole {
             return;
         }
@@ -140,7 +142,8 @@ impl Pty {
         grantpt(&ours)?;
         unlockpt(&ours)?;
         let theirs = ioctl_tiocgptpeer(&ours, flags)?;
-        let mut settings = tcgetattr(io::stderr()).or_else(|_| tcgetattr(&theirs))?;
+        let settings = tcgetattr(io::stdout()).or_else(|_| tcgetattr(io::stderr()));
+        let mut settings = settings.or_else(|_| tcgetattr(&theirs))?;
         // The real terminal makes of a line's end what it should be: once is enough.
         settings.output_modes.remove(OutputModes::OPOST);
         tcsetattr(&theirs, OptionalActions::Now, &settings)?;
@@ -184,7 +187,7 @@ impl Resizer {
 
 /// Gives a terminal the size of ours.
 fn fit(terminal: &OwnedFd) {
-    if let Ok(size) = tcgetwinsize(io::stderr()) {
+    if let Ok(size) = tcgetwinsize(io::stdout()).or_else(|_| tcgetwinsize(io::stderr())) {
         // One that is gone needs none.
         let _ = tcsetwinsize(terminal, size);
     }

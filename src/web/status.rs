@@ -7,6 +7,7 @@ mod format;
 mod outlook;
 mod providers;
 mod relay;
+mod runs;
 mod tables;
 mod verdict;
 mod workloads;
@@ -80,6 +81,7 @@ fn body(snapshot: &Snapshot) -> Markup {
         (verdict::mends(snapshot))
         (tables::devices(snapshot))
         (workloads::section(snapshot))
+        (runs::section(snapshot))
         div.pair {
             div {
                 (tables::sensors(snapshot))

@@ -40,6 +40,7 @@ mod replicas;
 mod repo;
 mod report;
 mod rules;
+mod run;
 mod runs;
 mod secrets;
 mod shares;
