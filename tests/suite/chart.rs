@@ -294,7 +294,7 @@ fn alerts_can_be_switched_and_their_thresholds_set() {
         .filter(|rule| {
             rule["record"]
                 .as_str()
-                .is_some_and(|name| name.contains("budget"))
+                .is_some_and(|name| name.contains("co2e_budget"))
         })
         .map(|rule| (&rule["expr"], &rule["labels"]["label_team"]))
         .collect();
@@ -324,7 +324,7 @@ fn dashboards_are_those_of_the_repository() {
             boards += 1;
         }
     }
-    assert_eq!(boards, 6);
+    assert_eq!(boards, 7);
 }
 
 #[test]
