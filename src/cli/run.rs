@@ -165,7 +165,10 @@ mod tests {
         assert_eq!(name("/usr/bin/python3"), "python3");
         assert_eq!(name("a\nb"), "ab");
         assert_eq!(name(&"é".repeat(300)).chars().count(), NAME);
-        assert_eq!([name(""), name("/"), name(" ")], ["command", "/", "command"]);
+        assert_eq!(
+            [name(""), name("/"), name(" ")],
+            ["command", "/", "command"]
+        );
     }
 
     #[test]

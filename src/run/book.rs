@@ -73,7 +73,9 @@ pub enum Refusal {
     )]
     Inside(String),
     /// Another would be inside of it.
-    #[error("the run {0} goes on inside of this process, and its energy would be booked twice: end it first")]
+    #[error(
+        "the run {0} goes on inside of this process, and its energy would be booked twice: end it first"
+    )]
     Around(String),
     /// There are too many.
     #[error(

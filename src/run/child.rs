@@ -4,7 +4,7 @@
 //! a terminal sends (Ctrl-C) the command has from the terminal; what another process sends to us is passed on. Whatever
 //! leaves its parent (a daemon) becomes a child of ours (`PR_SET_CHILD_SUBREAPER`, prctl(2)), so that it is still seen.
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
@@ -38,20 +38,31 @@ pub enum Event {
 
 /// Signals as they come. To be made before any thread is, so that no thread takes them.
 #[derive(Debug)]
-pub struct Signals(SignalFd);
+pub struct Signals {
+    fd: SignalFd,
+    before: SigSet,
+}
 
 impl Signals {
-    /// Takes all signals that are passed on from now on. Children begin without any of this: the standard library
-    /// gives them an empty mask.
+    /// Takes all signals that are passed on from now on.
     ///
     /// # Errors
     /// Of the system.
     pub fn take() -> io::Result<Self> {
         heed_children()?;
         let set = SIGNALS.into_iter().collect::<SigSet>();
-        set.thread_block()?;
+        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(SignalFd::with_flags(&set, flags)?))
+        Ok(Self {
+            fd: SignalFd::with_flags(&set, flags)?,
+            before,
+        })
+    }
+
+    /// The signals that were blocked before, as they are to be in the command.
+    #[must_use]
+    pub fn before(&self) -> SigSet {
+        self.before
     }
 
     /// Waits for the next, and no longer than `time`.
@@ -59,7 +70,7 @@ impl Signals {
     /// # Errors
     /// Of the system.
     pub fn next(&self, time: Duration) -> io::Result<Event> {
-        let Self(signals) = self;
+        let signals = &self.fd;
         let mut fds = [PollFd::new(signals, PollFlags::IN)];
         let time = rustix::event::Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
@@ -128,12 +139,11 @@ impl Child {
         Ok(set_child_subreaper(rustix::process::Pid::from_raw(1))?)
     }
 
-    /// Takes a command that was begun.
+    /// Takes a command that was begun, by its number.
     #[must_use]
-    pub fn new(child: &std::process::Child) -> Option<Self> {
-        let pid = Pid::from_raw(i32::try_from(child.id()).ok()?)?;
+    pub fn new(pid: i32) -> Option<Self> {
         Some(Self {
-            pid,
+            pid: Pid::from_raw(pid)?,
             ended: None,
             alone: false,
         })

@@ -7,6 +7,7 @@ use super::outlook::Outlook;
 use super::own::Own;
 use super::pattern::{self, Pattern, Told};
 use super::pump::Pumps;
+use super::spawn::Plan;
 use super::terminal::Screen;
 use super::text::{self, By};
 use crate::clock;
@@ -17,10 +18,9 @@ use crate::units::{Grams, GramsPerKwh};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::signal::Signal;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +128,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         run,
         warned: false,
         away: false,
+        trouble: None,
         stopped: false,
     };
     let ended = session.go()?;
@@ -268,8 +269,10 @@ struct Session<'a> {
     run: Run,
     /// Whether it was said that the budget will not do.
     warned: bool,
-    /// Whether it was said that nobody measures any more.
+    /// Whether nobody measures now, which was said.
     away: bool,
+    /// What was said last of what went wrong.
+    trouble: Option<String>,
     /// Whether it was ended because its total is predicted.
     stopped: bool,
 }
@@ -277,18 +280,21 @@ struct Session<'a> {
 impl Session<'_> {
     /// Begins the command, and goes on until its end.
     fn go(&mut self) -> Result<Ended, String> {
-        let mut command = Command::new(self.task.command.first().cloned().unwrap_or_default());
-        command
-            .args(self.task.command.iter().skip(1))
-            .env("GRAMWATT_SOCKET", self.client.path())
-            .env("GRAMWATT_RUN", &self.run.id);
+        let plan = Plan {
+            command: &self.task.command,
+            environment: &[
+                ("GRAMWATT_SOCKET", self.client.path().as_os_str()),
+                ("GRAMWATT_RUN", OsStr::new(&self.run.id)),
+            ],
+            blocked: self.signals.before(),
+        };
         let live = !self.task.quiet && io::stderr().is_terminal();
-        let begun = Pumps::begin(&mut command, self.task.pattern.as_ref(), live, self.screen);
+        let begun = Pumps::begin(&plan, self.task.pattern.as_ref(), live, self.screen);
         let (child, mut pumps) = match begun {
             Ok(begun) => begun,
             Err(error) => return Ok(self.not_begun(&error)),
         };
-        let mut child = Child::new(&child).ok_or("the command has no number")?;
+        let mut child = Child::new(child).ok_or("the command has no number")?;
         let mut next = clock::now().awake + BEAT;
         loop {
             let wait = next.saturating_sub(clock::now().awake).min(LOOK);
@@ -420,13 +426,23 @@ impl Session<'_> {
     /// Takes an answer; where there is none, that is said once.
     fn hear(&mut self, answer: Result<Run, Error>) {
         match answer {
-            Ok(run) => self.run = run,
+            Ok(run) => {
+                self.run = run;
+                if std::mem::take(&mut self.away) {
+                    self.trouble = None;
+                    self.screen.say("gramwatt: measured again");
+                }
+            }
             Err(_) if self.away => {}
             Err(error) => {
                 self.away = !matches!(error, Error::Refused(_));
-                self.screen.say(&format!(
-                    "gramwatt: not measured from here on: {error}; the command goes on"
-                ));
+                let trouble = Some(error.to_string());
+                if self.trouble != trouble {
+                    self.screen.say(&format!(
+                        "gramwatt: not measured from here on: {error}; the command goes on"
+                    ));
+                    self.trouble = trouble;
+                }
             }
         }
     }

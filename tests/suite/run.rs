@@ -94,7 +94,11 @@ impl Exporter {
         flags: &[&str],
         command: impl IntoIterator<Item = S>,
     ) -> Command {
-        let mut run = gramwatt(["run", "--by=exporter", &self.flag("socket", "state/runs.sock")]);
+        let mut run = gramwatt([
+            "run",
+            "--by=exporter",
+            &self.flag("socket", "state/runs.sock"),
+        ]);
         run.args(flags).arg("--").args(command);
         run
     }
@@ -141,7 +145,12 @@ fn answered(stream: &mut UnixStream) -> (u16, Json) {
     // What was not read of a request breaks the connection after the answer.
     let read = stream.read_to_end(&mut all);
     let answer = crate::program::answer(&all).unwrap_or_else(|error| panic!("{read:?}: {error}"));
-    assert!(answer.head.to_lowercase().contains("content-type: application/json"));
+    assert!(
+        answer
+            .head
+            .to_lowercase()
+            .contains("content-type: application/json")
+    );
     assert!(answer.body.ends_with('\n'), "{answer:?}");
     (answer.status, serde_json::from_str(&answer.body).unwrap())
 }
