@@ -17,7 +17,7 @@ import sys
 import termios
 import time
 
-PATIENCE = 30.0
+PATIENCE = 20.0
 
 
 def resize(terminal, rows, columns):

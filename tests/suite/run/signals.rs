@@ -72,7 +72,7 @@ print('went on', flush=True)
     assert_eq!((over.code, over.text().as_str()), (0, "ready\nwent on\n"));
 }
 
-/// Between the signal that ends it and its end there is time for a second one.
+/// Nobody reads what it says, and it is stuck in saying it.
 #[test]
 fn an_unread_output_does_not_hold_up_signals() {
     let exporter = Exporter::start();
@@ -80,7 +80,7 @@ fn an_unread_output_does_not_hold_up_signals() {
 import os, signal
 signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
 os.write(2, b'ready')
-while True: os.write(1, b'1/2 done ' * 9999)
+while True: os.write(1, b'1/2 done\\n' * 9999)
 ";
     let flags = ["--quiet", r"--progress=(\d+)/(\d+) done"];
     let mut run = exporter.run(&flags, python(flood));
