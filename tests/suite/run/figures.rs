@@ -187,8 +187,12 @@ impl Rapl {
             let draft = zone.join("draft");
             while !stopped.load(Ordering::SeqCst) {
                 let joules = began.elapsed().as_secs_f64() * WATTS;
-                fs::write(&draft, format!("{:.0}\n", joules * 1e6)).unwrap();
-                fs::rename(&draft, zone.join("energy_uj")).unwrap();
+                let told = fs::write(&draft, format!("{:.0}\n", joules * 1e6))
+                    .and_then(|()| fs::rename(&draft, zone.join("energy_uj")));
+                if told.is_err() {
+                    // Whoever had the tree is gone, and it with them.
+                    return;
+                }
                 thread::sleep(Duration::from_millis(5));
             }
         });

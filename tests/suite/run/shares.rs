@@ -183,7 +183,7 @@ impl World {
         self.engine = Engine::new(settings, &seats(), Some(state), now);
     }
 
-    fn passes(&mut self, second: &Second) -> Arc<Snapshot> {
+    fn passes(&mut self, second: &Second) -> Snapshot {
         self.second += 1;
         self.read(second);
         self.look(second);
