@@ -10,11 +10,12 @@ use crate::run::server;
 use crate::setup::Setup;
 use crate::snapshot::{Device, Snapshot};
 use crate::state::{StateError, Store};
+use crate::web::listen::Sockets;
 use crate::web::{self, Site};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,7 +45,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(20);
 pub async fn run(
     config: Config,
     reread: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
-    listeners: Vec<TcpListener>,
+    sockets: Sockets,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
     // Every log line of a synthetic node says that it is one.
@@ -52,7 +53,7 @@ pub async fn run(
         true => info_span!("demo", synthetic = true),
         false => Span::none(),
     };
-    measure_and_serve(config, reread, listeners, shutdown)
+    measure_and_serve(config, reread, sockets, shutdown)
         .instrument(span)
         .await
 }
@@ -60,7 +61,7 @@ pub async fn run(
 async fn measure_and_serve(
     config: Config,
     reread: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
-    listeners: Vec<TcpListener>,
+    sockets: Sockets,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AppError> {
     info!(version = env!("CARGO_PKG_VERSION"), "gramwatt starts");
@@ -77,8 +78,8 @@ async fn measure_and_serve(
         reload: ask,
     };
     let served = tokio::select! {
-        served = web::serve(listeners, site, shutdown) => served,
-        () = tell_runs(&config, &station) => Ok(()),
+        served = web::serve(sockets.web, site, shutdown) => served,
+        () = tell_runs(&config, sockets.runs, &station) => Ok(()),
         () = reload(asked, Arc::new(reread), config.clone(), &station) => Ok(()),
         () = announce(latest) => Ok(()),
     };
@@ -104,15 +105,15 @@ fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, State
     }
 }
 
-/// Takes runs in at the local socket, for ever. Without one all else goes on.
-async fn tell_runs(config: &Config, station: &Station) {
+/// Takes runs in at the local socket, for ever: systemd's, or one that is opened here. Without one all else goes on.
+async fn tell_runs(config: &Config, passed: Option<UnixListener>, station: &Station) {
     if let Some(path) = config.run_socket() {
         let site = server::Site {
             proc: config.path.procfs.clone(),
             latest: station.latest(),
             ask: station.ask(),
         };
-        let served = match server::open(&path) {
+        let served = match passed.map_or_else(|| server::open(&path), Ok) {
             Ok(listener) => server::serve(listener, site).await,
             Err(error) => Err(error),
         };

@@ -3,16 +3,17 @@
 use anyhow::{Context, anyhow};
 use gramwatt::app::{self, AppError};
 use gramwatt::cli::estimate::Form;
+use gramwatt::cli::report::Report as Asked;
 use gramwatt::cli::{Cli, Output, Verb};
 use gramwatt::config::Config;
 use gramwatt::relay::{self, Plan};
 use gramwatt::report::{self, prometheus::Server};
 use gramwatt::run::command;
 use gramwatt::setup::Setup;
+use gramwatt::web::listen::Sockets;
 use gramwatt::{clock, config, data, doctor, estimate, exposition, file, log, once, probe, web};
 use std::future::Future;
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -106,22 +107,7 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
                 Form::Bibtex => estimate::bibtex(&answer),
             })
         }
-        Some(Verb::Report(asked)) => {
-            let order = asked
-                .order(clock::now().wall)
-                .map_err(|reason| anyhow!(reason))?;
-            let mut server = Server::new(&asked.access())?;
-            let report = report::make(&mut server, &order)?;
-            let text = report::render(&report, asked.format(), asked.top());
-            match asked.output() {
-                None => print(&text),
-                Some(path) => {
-                    file::replace(path, text.as_bytes())
-                        .with_context(|| path.display().to_string())?;
-                    Ok(ExitCode::SUCCESS)
-                }
-            }
-        }
+        Some(Verb::Report(asked)) => reported(asked),
         Some(Verb::Zones { text }) => {
             let text = text.as_deref().unwrap_or_default();
             let found = data::search(text);
@@ -145,12 +131,26 @@ fn dispatch(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
         Some(Verb::Grid { zones, .. }) => {
             let config = cli.config()?;
             let plan = Plan::new(&config, zones).map_err(|reason| anyhow!(reason))?;
-            serving(&config, async |listeners, shutdown| {
-                relay::run(&config, plan, listeners, shutdown).await
+            serving(&config, async |sockets, shutdown| {
+                relay::run(&config, plan, sockets.web, shutdown).await
             })
         }
         None => serve(cli),
     }
+}
+
+/// Asks a Prometheus, and prints or writes what a time has cost.
+fn reported(asked: &Asked) -> anyhow::Result<ExitCode> {
+    let order = asked.order(clock::now().wall);
+    let order = order.map_err(|reason| anyhow!(reason))?;
+    let mut server = Server::new(&asked.access())?;
+    let report = report::make(&mut server, &order)?;
+    let text = report::render(&report, asked.format(), asked.top());
+    let Some(path) = asked.output() else {
+        return print(&text);
+    };
+    file::replace(path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether a configuration is right, for whichever machine it is.
@@ -179,15 +179,15 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 fn serve(cli: &Arc<Cli>) -> anyhow::Result<ExitCode> {
     let config = cli.config()?;
     let again = Arc::clone(cli);
-    serving(&config, async |listeners, shutdown| {
-        app::run(config.clone(), move || again.config(), listeners, shutdown).await
+    serving(&config, async |sockets, shutdown| {
+        app::run(config.clone(), move || again.config(), sockets, shutdown).await
     })
 }
 
 /// Listens as the configuration says, and serves until the system says that it is enough.
 fn serving(
     config: &Config,
-    run: impl AsyncFnOnce(Vec<TcpListener>, Shutdown) -> Result<(), AppError>,
+    run: impl AsyncFnOnce(Sockets, Shutdown) -> Result<(), AppError>,
 ) -> anyhow::Result<ExitCode> {
     log::start(&config.log)?;
     if let Some(file) = &config.web.config_file {
@@ -197,7 +197,7 @@ fn serving(
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
-        let listeners = web::bind(&config.web.listen_address, config.web.systemd_socket)?;
+        let sockets = web::bind(&config.web.listen_address, config.web.systemd_socket)?;
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
         let shutdown = async move {
@@ -206,7 +206,7 @@ fn serving(
                 _ = interrupt.recv() => {}
             }
         };
-        run(listeners, Box::pin(shutdown)).await?;
+        run(sockets, Box::pin(shutdown)).await?;
         Ok(ExitCode::SUCCESS)
     });
     // A thread that waits for hardware that never answers does not hold up the end.

@@ -16,6 +16,7 @@ mod make;
 mod notes;
 mod show;
 mod tables;
+mod words;
 
 pub use make::make;
 pub use show::{Format, Table, render};

@@ -227,8 +227,10 @@ impl Keeper {
                 Ok(Order::Census(_, census)) => self.engine.count(*census),
                 Ok(Order::Run(request, answer)) => {
                     let done = self.engine.take(request, clock::now());
-                    // Whoever asked is shown what came of it.
-                    self.tick();
+                    // Whoever asked is shown what came of it, and as much else as was shown before.
+                    self.publish.send_modify(|latest| {
+                        Arc::make_mut(latest).runs = self.engine.runs(clock::now());
+                    });
                     // Who asked may have gone.
                     let _ = answer.send(done);
                 }

@@ -6,6 +6,7 @@ use super::health::Health;
 use crate::clock::Moment;
 use crate::ledger::Account;
 use crate::node::Force;
+use crate::run::book::Shown;
 use crate::sensor::{Kind, Part};
 use crate::snapshot::{Device, Domain, Meter, Node, Snapshot};
 use crate::units::{Grams, GramsPerKwh, Joules, Watts};
@@ -40,11 +41,7 @@ impl Engine {
                 let books = devices.iter().map(|device| (device.kind, device.joules));
                 attribution.report(books, now.boot)
             }),
-            runs: self
-                .attribution
-                .as_ref()
-                .map(|attribution| self.runs.show(attribution, now))
-                .unwrap_or_default(),
+            runs: self.runs(now),
             devices,
             sensors,
             grid: self.settings.grid.clone(),
@@ -60,6 +57,13 @@ impl Engine {
             process: None,
             notes,
         }
+    }
+
+    /// The runs as they are at `now`.
+    #[must_use]
+    pub fn runs(&self, now: Moment) -> Vec<Shown> {
+        let attribution = self.attribution.as_ref();
+        attribution.map_or_else(Vec::new, |attribution| self.runs.show(attribution, now))
     }
 
     fn devices(&self, now: Moment) -> Vec<Device> {

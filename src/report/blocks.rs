@@ -1,7 +1,7 @@
 //! A report as text for people: headings, facts, tables, notes; plain or as Markdown.
 
 use super::tables::{self, Grid};
-use super::{Report, show};
+use super::{Report, show, words};
 use std::fmt::Write;
 
 /// The widest line of plain text that is not a table.
@@ -17,7 +17,7 @@ enum Block {
 
 /// The parts, with at most `top` rows of a table.
 fn blocks(report: &Report, top: usize) -> Vec<Block> {
-    let mut all = vec![Block::Facts(tables::facts(report))];
+    let mut all = vec![Block::Facts(words::facts(report))];
     if report.by_cluster.len() > 1 {
         all.push(Block::Heading("By cluster"));
         all.push(Block::Grid(tables::clusters(report)));
@@ -26,7 +26,7 @@ fn blocks(report: &Report, top: usize) -> Vec<Block> {
     match &report.runs {
         Some(runs) => {
             all.push(Block::Grid(tables::runs(runs, top)));
-            all.push(Block::List(tables::about_runs(runs)));
+            all.push(Block::List(words::about_runs(runs)));
         }
         None => all.push(Block::Grid(tables::rows(report, top))),
     }
@@ -34,11 +34,11 @@ fn blocks(report: &Report, top: usize) -> Vec<Block> {
         all.push(Block::Heading(
             "Software carbon intensity (ISO/IEC 21031:2024)",
         ));
-        all.push(Block::List(vec![tables::sci(sci)]));
+        all.push(Block::List(vec![words::sci(sci)]));
     }
     if !report.equivalents.is_empty() {
         all.push(Block::Heading("As much as"));
-        let each = report.equivalents.iter().map(tables::equivalent);
+        let each = report.equivalents.iter().map(words::equivalent);
         all.push(Block::List(each.collect()));
     }
     all.push(Block::Heading("The same load elsewhere"));

@@ -3,14 +3,17 @@
 mod chart;
 
 use super::rows::Row;
-use super::tables::{self, Grid, energy, mass, percent};
-use super::{Equivalent, Report, elsewhere, show};
+use super::tables::{self, Grid};
+use super::words::{energy, mass, percent};
+use super::{Equivalent, Report, elsewhere, show, words};
 use crate::output::{self, Figure, factor, intensity};
 use crate::units::Grams;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The page's style, within the page.
 const STYLE: &str = include_str!("style.css");
+/// Columns beyond which a table is set smaller.
+const DENSE: usize = 9;
 /// Regions whose bars are shown.
 const REGIONS: usize = 14;
 
@@ -42,7 +45,7 @@ pub fn render(report: &Report, top: usize) -> String {
                     @if report.by_cluster.len() > 1 { (plain("By cluster", &tables::clusters(report))) }
                     (who(report, top))
                     @if let Some(sci) = &report.sci {
-                        section { h2 { "Software carbon intensity (ISO/IEC 21031:2024)" } p { (subscripted(&tables::sci(sci))) } }
+                        section { h2 { "Software carbon intensity (ISO/IEC 21031:2024)" } p { (subscripted(&words::sci(sci))) } }
                     }
                     (equivalents(report))
                     (regions(report))
@@ -205,7 +208,7 @@ fn rows(grid: &Grid, bars: &[f64], has_sum: bool) -> Markup {
     let class = |column: usize| if column < grid.words { "name" } else { "n" };
     html! {
         @if !grid.rows.is_empty() {
-            table {
+            table class=[(grid.head.len() > DENSE).then_some("dense")] {
                 thead { tr {
                     @for (column, name) in grid.head.iter().enumerate() {
                         th scope="col" class=(class(column)) { (subscripted(name)) }
@@ -237,7 +240,7 @@ fn who(report: &Report, top: usize) -> Markup {
             @match &report.runs {
                 Some(runs) => {
                     (rows(&tables::runs(runs, top), &[], false))
-                    @for said in tables::about_runs(runs) { p.soft { (subscripted(&said)) } }
+                    @for said in words::about_runs(runs) { p.soft { (subscripted(&said)) } }
                 },
                 None => {
                     (rows(&tables::rows(report, top), &bars(report, top), report.rows.len() > 1))
@@ -269,7 +272,7 @@ fn equivalents(report: &Report) -> Markup {
                 h2 { "The CO₂e by location is as much as" }
                 div.many {
                     @for one in &report.equivalents {
-                        div { b { (tables::count(one.count)) } (one.name) span { (one.meaning) " (" (publisher(one)) ")" } }
+                        div { b { (words::count(one.count)) } (one.name) span { (one.meaning) " (" (publisher(one)) ")" } }
                     }
                 }
             }
@@ -326,7 +329,7 @@ fn regions(report: &Report) -> Markup {
                                 th scope="row" { @if is_here { strong { (name) } } @else { (name) } }
                                 td.bar { (chart::bar(grams.0 / largest, if is_here { "grams" } else { "good" })) }
                                 td.n { (mass(Some(*grams))) }
-                                td.n { @if let Some(change) = change { (tables::change(*change)) } }
+                                td.n { @if let Some(change) = change { (words::change(*change)) } }
                             }
                         }
                     }

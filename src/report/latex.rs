@@ -2,9 +2,10 @@
 //!
 //! It needs no package. What names come from elsewhere is escaped.
 
-use super::tables::{self, Grid, energy, mass, percent};
+use super::tables::{self, Grid};
 use super::time::told;
-use super::{Report, show};
+use super::words::{energy, mass, percent};
+use super::{Report, show, words};
 use crate::output::{factor, intensity, latex};
 use crate::units::Grams;
 use std::collections::BTreeSet;
@@ -14,8 +15,8 @@ use std::fmt::Write;
 const ENTRIES: [(&str, &str); 4] = [
     (
         "gramwatt",
-        "@misc{gramwatt,\n  title = {Gramwatt: watts, joules and grams of CO2e for Prometheus},\n  \
-         howpublished = {https://github.com/gramwatt/gramwatt},\n  note = {Version VERSION}\n}",
+        "@misc{gramwatt,\n  title = {{Gramwatt}: watts, joules and grams of {CO2e}},\n  \
+         note = {Version VERSION, gramwatt report},\n  howpublished = {\\url{https://github.com/gramwatt/gramwatt}}\n}",
     ),
     (
         "ghg-scope2",
@@ -28,10 +29,10 @@ const ENTRIES: [(&str, &str); 4] = [
          Software Carbon Intensity ({SCI}) specification},\n  year = {2024}\n}",
     ),
     (
-        "epa-equivalencies",
-        "@misc{epa-equivalencies,\n  author = {{US EPA}},\n  title = {Greenhouse Gas Equivalencies Calculator: \
+        "gramwatt-epa-equivalencies",
+        "@misc{gramwatt-epa-equivalencies,\n  author = {{US EPA}},\n  title = {Greenhouse Gas Equivalencies Calculator: \
          Calculations and References},\n  year = {2024},\n  howpublished = \
-         {https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references}\n}",
+         {\\url{https://www.epa.gov/energy/greenhouse-gas-equivalencies-calculator-calculations-and-references}}\n}",
     ),
 ];
 
@@ -203,8 +204,8 @@ fn compared(report: &Report, said: &mut String) {
     if let Some(car) = car {
         let _ = writeln!(
             said,
-            "This is as much as {} {}~\\cite{{epa-equivalencies}}.",
-            tables::count(car.count),
+            "This is as much as {} {}~\\cite{{gramwatt-epa-equivalencies}}.",
+            words::count(car.count),
             latex(&car.name)
         );
     }

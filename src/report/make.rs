@@ -22,7 +22,7 @@ pub fn make(server: &mut Server, order: &Order) -> Result<Report, ReportError> {
     let course = hours::gather(server, &scope, order.span, order.now)?;
     complete(server, order, &course)?;
     let runs = match order.by {
-        By::Run => Some(runs::ask(server, &scope, course.span)?),
+        By::Run => Some(runs::ask(server, &scope, course.span, &course.stretches)?),
         _ => None,
     };
     let rows = rows::ask(server, &scope, order.by, &course.stretches)?;

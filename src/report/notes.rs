@@ -2,7 +2,8 @@
 
 use super::rows::By;
 use super::time::{HOUR, Span, told};
-use super::{Order, Report, tables::percent};
+use super::words::percent;
+use super::{Order, Report};
 use crate::units::Joules;
 
 /// The notes of a report.
@@ -150,6 +151,13 @@ fn shared(report: &Report, notes: &mut Vec<String>) {
         }
         notes.push("A run is a part of its workload: the energy of runs is in the totals, and never beside them.".to_owned());
         return;
+    }
+    if report.by == By::Workload {
+        notes.push(
+            "A workload's begin and end lie between two scrapes and are extrapolated: of one that lived for a few scrapes \
+             expect an error of one of them."
+                .to_owned(),
+        );
     }
     let rows: Joules = report.rows.iter().map(|row| row.energy_joules).sum();
     let covered = rows.0 / report.total.energy_joules.0;

@@ -3,7 +3,8 @@
 //! A run's counters begin at 0 with it and never begin anew, so that the largest value seen is the run's total so far,
 //! whenever it began.
 
-use super::prometheus::{Failure, Server};
+use super::hours::Stretch;
+use super::prometheus::{Failure, Series, Server};
 use super::query::{Scope, Source};
 use super::time::Span;
 use crate::units::{Grams, Joules};
@@ -125,152 +126,226 @@ type Key = (String, String);
 /// Values by run.
 type Values = BTreeMap<Key, f64>;
 
+/// What is told of runs, by the counters' names; each has a recorded hour, the largest of which is the whole too.
 struct Asker<'a> {
     server: &'a mut Server,
     scope: &'a Scope,
-    span: Span,
+    stretches: Vec<Stretch>,
 }
 
 impl Asker<'_> {
-    /// The largest value of each series in the time, summed over `kind` where there is such a label. Two that scrape
-    /// one exporter tell the same.
+    /// The largest value of each run in the time; of counters the sum over `kind`. Two that scrape one exporter tell
+    /// the same.
     fn largest(&mut self, metric: &str) -> Result<Values, Failure> {
         let here = self.scope.with("");
         let mut largest: BTreeMap<(Key, String), f64> = BTreeMap::new();
-        // As with recorded hours: there are few series, and they are short.
-        for piece in self.span.pieces(Source::Recorded.piece()) {
-            let query = format!(
-                "max by (run, run_id, kind) (max_over_time(gramwatt_run_{metric}{here}[{}s]))",
-                piece.seconds()
-            );
-            for series in self.server.instant(&query, piece.to)? {
-                let key = (
-                    series.label("run").to_owned(),
-                    series.label("run_id").to_owned(),
-                );
-                let value = largest
-                    .entry((key, series.label("kind").to_owned()))
-                    .or_insert(f64::MIN);
-                *value = value.max(series.last());
+        for stretch in self.stretches.clone() {
+            for piece in stretch.pieces() {
+                let seconds = piece.seconds();
+                let series = match stretch.source {
+                    Source::Recorded => {
+                        let name = metric.trim_end_matches("_total");
+                        format!("run:gramwatt_run_{name}:last1h{here}")
+                    }
+                    Source::Counters => format!("gramwatt_run_{metric}{here}"),
+                };
+                let query =
+                    format!("max by (run, run_id, kind) (max_over_time({series}[{seconds}s]))");
+                for series in self.server.instant(&query, piece.to)? {
+                    let of = (key(&series), series.label("kind").to_owned());
+                    let value = largest.entry(of).or_insert(f64::MIN);
+                    *value = value.max(series.last());
+                }
             }
         }
-        let mut sums = Values::new();
-        for ((key, _), value) in largest {
-            *sums.entry(key).or_default() += value;
+        let mut sums: BTreeMap<Key, [f64; 2]> = BTreeMap::new();
+        for ((key, kind), value) in largest {
+            // Recorded hours have the sum over kinds.
+            let both = sums.entry(key).or_default();
+            both[usize::from(kind.is_empty())] += value;
         }
-        Ok(sums)
+        let whole = |[kinds, all]: [f64; 2]| kinds.max(all);
+        Ok(sums
+            .into_iter()
+            .map(|(key, both)| (key, whole(both)))
+            .collect())
     }
 
-    /// What each run was seen to be, by a label of an info series.
-    fn labels(
-        &mut self,
-        metric: &str,
-        label: &str,
-    ) -> Result<BTreeMap<Key, BTreeSet<String>>, Failure> {
+    /// Who started each run, and what it was seen to be.
+    fn about(&mut self) -> Result<BTreeMap<Key, About>, Failure> {
         let here = self.scope.with("");
-        let mut seen: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
-        for piece in self.span.pieces(Source::Recorded.piece()) {
-            let query = format!(
-                "max by (run, run_id, {label}) (max_over_time(gramwatt_run_{metric}{here}[{}s])) > 0",
-                piece.seconds()
-            );
-            for series in self.server.instant(&query, piece.to)? {
-                let key = (
-                    series.label("run").to_owned(),
-                    series.label("run_id").to_owned(),
-                );
-                seen.entry(key)
-                    .or_default()
-                    .insert(series.label(label).to_owned());
+        let mut seen: BTreeMap<Key, About> = BTreeMap::new();
+        for stretch in self.stretches.clone() {
+            for piece in stretch.pieces() {
+                let seconds = piece.seconds();
+                let series: &[&str] = match stretch.source {
+                    Source::Recorded => &["run:gramwatt_run_info:last1h"],
+                    Source::Counters => &["gramwatt_run_info", "gramwatt_run_state"],
+                };
+                for series in series {
+                    let query = format!(
+                        "max by (run, run_id, user, state) (max_over_time({series}{here}[{seconds}s])) > 0"
+                    );
+                    for series in self.server.instant(&query, piece.to)? {
+                        let about = seen.entry(key(&series)).or_default();
+                        if !series.label("user").is_empty() {
+                            about.user = series.label("user").to_owned();
+                        }
+                        about.states.extend(State::of(series.label("state")));
+                    }
+                }
             }
         }
         Ok(seen)
     }
 
-    /// Runs that were heard at the end of the time.
-    fn heard(&mut self) -> Result<BTreeSet<String>, Failure> {
+    /// Runs that had ended at a moment, and are still told of.
+    fn ended(&mut self, at: i64) -> Result<BTreeSet<String>, Failure> {
+        let ended = self.scope.with("state!=\"running\"");
+        let query = format!("group by (run_id) (gramwatt_run_state{ended} == 1)");
+        let answer = self.server.instant(&query, at)?;
+        let ids = answer
+            .iter()
+            .map(|series| series.label("run_id").to_owned());
+        Ok(ids.collect())
+    }
+
+    /// Runs that are told of at a moment, or were in the seconds before it.
+    fn heard(&mut self, at: i64, seconds: i64) -> Result<BTreeSet<String>, Failure> {
         let here = self.scope.with("");
-        let seconds = SILENCE.min(self.span.seconds());
         let query =
             format!("group by (run_id) (last_over_time(gramwatt_run_info{here}[{seconds}s]))");
-        let answer = self.server.instant(&query, self.span.to)?;
-        Ok(answer
+        let answer = self.server.instant(&query, at)?;
+        let ids = answer
             .iter()
-            .map(|series| series.label("run_id").to_owned())
-            .collect())
+            .map(|series| series.label("run_id").to_owned());
+        Ok(ids.collect())
     }
+}
+
+/// What is told of a run in labels.
+#[derive(Default)]
+struct About {
+    user: String,
+    states: BTreeSet<State>,
+}
+
+fn key(series: &Series) -> Key {
+    (
+        series.label("run").to_owned(),
+        series.label("run_id").to_owned(),
+    )
+}
+
+/// Where runs are told of: in recorded hours, if these have any runs, else in the series of the runs themselves.
+fn sources(
+    server: &mut Server,
+    scope: &Scope,
+    stretches: &[Stretch],
+) -> Result<Vec<Stretch>, Failure> {
+    let here = scope.with("");
+    for stretch in stretches
+        .iter()
+        .filter(|stretch| stretch.source == Source::Recorded)
+    {
+        for piece in stretch.pieces() {
+            let seconds = piece.seconds();
+            let query =
+                format!("count(last_over_time(run:gramwatt_run_info:last1h{here}[{seconds}s]))");
+            if !server.instant(&query, piece.to)?.is_empty() {
+                return Ok(stretches.to_vec());
+            }
+        }
+    }
+    let all = stretches.iter().map(|stretch| Stretch {
+        source: Source::Counters,
+        ..*stretch
+    });
+    Ok(all.collect())
 }
 
 /// Asks for the runs of a time.
 ///
 /// # Errors
 /// Where the server does not answer.
-pub fn ask(server: &mut Server, scope: &Scope, span: Span) -> Result<Runs, Failure> {
+pub fn ask(
+    server: &mut Server,
+    scope: &Scope,
+    span: Span,
+    stretches: &[Stretch],
+) -> Result<Runs, Failure> {
+    let stretches = sources(server, scope, stretches)?;
     let mut asker = Asker {
         server,
         scope,
-        span,
+        stretches,
     };
     let joules = asker.largest("energy_joules_total")?;
     let grams = asker.largest("co2e_grams_total")?;
     let starts = asker.largest("start_timestamp_seconds")?;
     let ends = asker.largest("end_timestamp_seconds")?;
+    // Recorded hours have this in place of the two.
+    let durations = asker.largest("duration_seconds")?;
     let predicted = asker.largest("first_predicted_energy_joules")?;
     let predicted_grams = asker.largest("first_predicted_co2e_grams")?;
     let budgets = asker.largest("budget_co2e_grams")?;
-    let users = asker.labels("info", "user")?;
-    let states = asker.labels("state", "state")?;
-    let heard = asker.heard()?;
-    let mut runs: Vec<Run> = joules
+    let about = asker.about()?;
+    let heard = asker.heard(span.to, SILENCE.min(span.seconds()))?;
+    let before = asker.heard(span.from, SILENCE)?;
+    let earlier = asker.ended(span.from)?;
+    let mut runs: Vec<Run> = Vec::new();
+    // Who had ended before the time is a run of the time before.
+    for (key, joules) in joules
         .into_iter()
-        .map(|(key, joules)| {
-            let start = starts.get(&key).copied();
-            let state = state(states.get(&key), heard.contains(&key.1));
-            let until = ends.get(&key).copied();
-            #[allow(clippy::cast_precision_loss)]
-            let until = until.or((state == State::Running).then_some(span.to as f64));
-            let user = users.get(&key).and_then(BTreeSet::first);
-            Run {
-                user: user.cloned().unwrap_or_default(),
-                state,
-                start_timestamp_seconds: start,
-                duration_seconds: until
-                    .zip(start)
-                    .map(|(until, start)| (until - start).max(0.0)),
-                energy_joules: Joules(joules),
-                co2e_grams: grams.get(&key).copied().map(Grams),
-                embodied_co2e_grams: None,
-                first_predicted_energy_joules: predicted.get(&key).copied().map(Joules),
-                first_predicted_co2e_grams: predicted_grams.get(&key).copied().map(Grams),
-                budget_co2e_grams: budgets.get(&key).copied().map(Grams),
-                functional_units: None,
-                sci_grams: None,
-                run: key.0,
-                run_id: key.1,
-            }
-        })
-        .collect();
+        .filter(|((_, id), _)| !earlier.contains(id))
+    {
+        let told = about.get(&key);
+        let state = state(told, heard.contains(&key.1));
+        let start = starts.get(&key).copied();
+        #[allow(clippy::cast_precision_loss)]
+        let now = (state == State::Running).then_some(span.to as f64);
+        let until = ends.get(&key).copied().or(now);
+        let took = until.zip(start).map(|(until, start)| until - start);
+        let recorded = durations
+            .get(&key)
+            .copied()
+            .filter(|_| state != State::Vanished);
+        let grams_of = |values: &Values| values.get(&key).copied().map(Grams);
+        runs.push(Run {
+            user: told.map(|about| about.user.clone()).unwrap_or_default(),
+            state,
+            start_timestamp_seconds: start,
+            duration_seconds: took.or(recorded).map(|seconds| seconds.max(0.0)),
+            energy_joules: Joules(joules),
+            co2e_grams: grams_of(&grams),
+            embodied_co2e_grams: None,
+            first_predicted_energy_joules: predicted.get(&key).copied().map(Joules),
+            first_predicted_co2e_grams: grams_of(&predicted_grams),
+            budget_co2e_grams: grams_of(&budgets),
+            functional_units: None,
+            sci_grams: None,
+            run: key.0,
+            run_id: key.1,
+        });
+    }
     runs.sort_by(|a, b| {
         let grams = |run: &Run| run.co2e_grams.unwrap_or_default().0;
         let by_energy = b.energy_joules.0.total_cmp(&a.energy_joules.0);
         grams(b).total_cmp(&grams(a)).then(by_energy)
     });
-    Ok(summed(runs, span))
+    Ok(summed(runs, &before))
 }
 
-/// What has been told of its state; the last of them cannot be told from the others but by their order.
-fn state(told: Option<&BTreeSet<String>>, is_heard: bool) -> State {
-    let told = told
-        .into_iter()
-        .flatten()
-        .filter_map(|name| State::of(name));
-    match told.max().unwrap_or(State::Running) {
+/// What it was last. The order of what it was seen to be tells: from running it goes to an end.
+fn state(about: Option<&About>, is_heard: bool) -> State {
+    let told = about.and_then(|about| about.states.last());
+    match told.copied().unwrap_or(State::Running) {
         State::Running if !is_heard => State::Vanished,
         state => state,
     }
 }
 
-fn summed(runs: Vec<Run>, span: Span) -> Runs {
+fn summed(runs: Vec<Run>, before: &BTreeSet<String>) -> Runs {
     let is_failed = |run: &&Run| run.state == State::Failed;
     let joules: Joules = runs.iter().map(|run| run.energy_joules).sum();
     let lost: Joules = runs
@@ -284,11 +359,6 @@ fn summed(runs: Vec<Run>, span: Span) -> Runs {
         .filter(is_failed)
         .filter_map(|run| run.co2e_grams)
         .sum();
-    #[allow(clippy::cast_precision_loss)]
-    let is_old = |run: &&Run| {
-        let start = run.start_timestamp_seconds;
-        start.is_some_and(|start| start < span.from as f64)
-    };
     Runs {
         failed_energy_share: if joules.0 > 0.0 {
             lost.0 / joules.0
@@ -296,7 +366,10 @@ fn summed(runs: Vec<Run>, span: Span) -> Runs {
             0.0
         },
         failed_co2e_share: (grams.0 > 0.0).then(|| lost_grams.0 / grams.0),
-        began_before: runs.iter().filter(is_old).count(),
+        began_before: runs
+            .iter()
+            .filter(|run| before.contains(&run.run_id))
+            .count(),
         runs,
     }
 }
@@ -308,8 +381,11 @@ mod tests {
     #[test]
     fn the_end_of_a_run_goes_before_its_beginning() {
         let state = |told: &[&str], is_heard| {
-            let told: BTreeSet<String> = told.iter().map(|name| (*name).to_owned()).collect();
-            super::state(Some(&told), is_heard)
+            let about = About {
+                user: String::new(),
+                states: told.iter().filter_map(|name| State::of(name)).collect(),
+            };
+            super::state(Some(&about), is_heard)
         };
         assert_eq!(state(&["running"], true), State::Running);
         assert_eq!(state(&["running"], false), State::Vanished);

@@ -9,6 +9,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +24,17 @@ const SIGNALS: [Signal; 8] = [
     Signal::SIGUSR2,
     Signal::SIGWINCH,
 ];
+
+/// Those of them that ask for an end.
+const ENDING: [Signal; 4] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+];
+
+/// Largest status of a process that is read.
+const LARGEST: u64 = 64 << 10;
 
 /// `si_code` of what the kernel sends, such as a terminal's Ctrl-C (sigaction(2), `SI_KERNEL`).
 const BY_KERNEL: i32 = 0x80;
@@ -41,6 +53,8 @@ pub enum Event {
 pub struct Signals {
     fd: SignalFd,
     before: SigSet,
+    /// Bit by bit from the first signal on.
+    ignored: u64,
 }
 
 impl Signals {
@@ -49,6 +63,7 @@ impl Signals {
     /// # Errors
     /// Of the system.
     pub fn take() -> io::Result<Self> {
+        let ignored = ignored();
         heed_children()?;
         let set = SIGNALS.into_iter().collect::<SigSet>();
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -56,7 +71,32 @@ impl Signals {
         Ok(Self {
             fd: SignalFd::with_flags(&set, flags)?,
             before,
+            ignored,
         })
+    }
+
+    /// Waits for a signal that asks us to end, and no longer than `time`. One that we were begun to ignore (nohup) asks
+    /// nothing. Others are passed over: there is no command yet, or no longer.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn end(&self, time: Duration) -> io::Result<Option<Signal>> {
+        let until = crate::clock::now().awake + time;
+        loop {
+            let left = until.saturating_sub(crate::clock::now().awake);
+            match self.next(left)? {
+                Event::Signal(signal, _) if ENDING.contains(&signal) && !self.ignores(signal) => {
+                    return Ok(Some(signal));
+                }
+                Event::Signal(..) => {}
+                Event::Quiet if left.is_zero() => return Ok(None),
+                Event::Quiet => {}
+            }
+        }
+    }
+
+    fn ignores(&self, signal: Signal) -> bool {
+        self.ignored >> (signal as i32 - 1) & 1 == 1
     }
 
     /// The signals that were blocked before, as they are to be in the command.
@@ -88,6 +128,15 @@ impl Signals {
         let signal = Signal::try_from(number)?;
         Ok(Event::Signal(signal, told.ssi_code != BY_KERNEL))
     }
+}
+
+/// The signals that we were begun to ignore: `SigIgn` in `/proc/self/status` (proc_pid_status(5)).
+fn ignored() -> u64 {
+    let text = crate::file::read(Path::new("/proc/self/status"), LARGEST).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let set = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Whoever began us may have chosen to hear nothing of its children, and that is inherited: nobody would then say how

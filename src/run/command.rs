@@ -36,6 +36,9 @@ const SETTLING: Duration = Duration::from_secs(12);
 /// So often the forecast is looked at anew while the start is held.
 const AGAIN: Duration = Duration::from_secs(600);
 
+/// Where an exporter's socket is that has no configuration of its own: root's, and the one that systemd opens.
+const USUAL: [&str; 2] = ["/run/gramwatt/runs.sock", "/run/gramwatt-runs.sock"];
+
 /// Largest progress file.
 const LARGEST: u64 = 64 << 10;
 
@@ -112,6 +115,10 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     {
         return Ok(Ended::By(signal as i32).code());
     }
+    // Whoever asked for an end while it was prepared wants nothing begun.
+    if let Some(signal) = signals.end(Duration::ZERO).map_err(failed)? {
+        return Ok(Ended::By(signal as i32).code());
+    }
     Child::adopt().map_err(failed)?;
     let begin = Begin {
         name: task.name.clone(),
@@ -185,9 +192,8 @@ fn sockets(task: &Task, config: &Config) -> Vec<PathBuf> {
         return vec![path.clone()];
     }
     let mut all: Vec<PathBuf> = config.run_socket().into_iter().collect();
-    let usual = PathBuf::from("/run/gramwatt/runs.sock");
-    if !all.contains(&usual) && config.runs.socket.is_none() && config.state.directory.is_none() {
-        all.push(usual);
+    if config.runs.socket.is_none() && config.state.directory.is_none() {
+        all.extend(USUAL.map(PathBuf::from));
     }
     all
 }
@@ -224,7 +230,15 @@ fn hold(
     let mut said = None;
     loop {
         let now = clock::now();
-        let node = client.node().map_err(|error| error.to_string())?;
+        let node = match (client.node(), said) {
+            (Ok(node), _) => node,
+            // An exporter that starts anew is back by then.
+            (Err(_), Some(start)) if start > now.wall => match pause(signals, now.wall, start)? {
+                None => continue,
+                signal => return Ok(signal),
+            },
+            (Err(error), _) => return Err(error.to_string()),
+        };
         let left = latest.saturating_sub(now.awake);
         let best = outlook(&node, now.wall)
             .and_then(|outlook| outlook.greener(now.wall, waiting.length, left));
@@ -248,16 +262,17 @@ fn hold(
                 best.mean_now.0
             ));
         }
-        let wait = Duration::try_from(now.wall.duration_until(best.start)).unwrap_or_default();
-        match signals.next(wait.min(AGAIN)) {
-            Ok(Event::Signal(
-                signal @ (Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT),
-                _,
-            )) => return Ok(Some(signal)),
-            Ok(_) => {}
-            Err(error) => return Err(format!("cannot wait: {error}")),
+        if let Some(signal) = pause(signals, now.wall, best.start)? {
+            return Ok(Some(signal));
         }
     }
+}
+
+/// Waits until a moment, and no longer than until it is time to look again.
+fn pause(signals: &Signals, now: Timestamp, until: Timestamp) -> Result<Option<Signal>, String> {
+    let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
+    let ended = signals.end(wait.min(AGAIN));
+    ended.map_err(|error| format!("cannot wait: {error}"))
 }
 
 /// A command that goes on.
@@ -314,7 +329,7 @@ impl Session<'_> {
             if let Some(ended) = child.ended()
                 && (!self.task.wait_for_all || child.is_over())
             {
-                pumps.end(|time| self.is_sent_away(time));
+                pumps.end(|time| !matches!(self.signals.end(time), Ok(None)));
                 self.tell(pumps.told());
                 return Ok(ended);
             }
@@ -324,17 +339,6 @@ impl Session<'_> {
                 self.beat(&child);
             }
         }
-    }
-
-    /// Waits for a signal that would end us, and no longer than `time`.
-    fn is_sent_away(&self, time: Duration) -> bool {
-        matches!(
-            self.signals.next(time),
-            Ok(Event::Signal(
-                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT,
-                _
-            ))
-        )
     }
 
     fn not_begun(&self, error: &io::Error) -> Ended {
@@ -468,6 +472,12 @@ impl Session<'_> {
 
 /// Whether a report can be written there, before anything is begun.
 fn writable(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err(format!(
+            "--report: {}: is a folder, and no file",
+            path.display()
+        ));
+    }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

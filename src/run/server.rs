@@ -80,7 +80,6 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
-    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
@@ -89,6 +88,7 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// Where the socket cannot be waited on.
 pub async fn serve(listener: UnixListener, site: Site) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {

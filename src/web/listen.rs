@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
 
 /// Connections that may wait to be accepted; the kernel bounds it by `net.core.somaxconn`. The standard
 /// library's 128 overflow in a burst, and who comes then tries again only after a second.
@@ -25,8 +26,17 @@ impl BindError {
     }
 }
 
+/// The sockets that are served.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Those of HTTP: one at least.
+    pub web: Vec<TcpListener>,
+    /// The one on which runs are told, where systemd has opened it.
+    pub runs: Option<UnixListener>,
+}
+
 /// Opens a listening socket for each of `addresses`, or, with `systemd_socket`, takes those that
-/// systemd has opened instead.
+/// systemd has opened instead. A unix socket of systemd's is taken in either case.
 ///
 /// An address is `host:port`, `127.0.0.1:10061`, `[::1]:10061`, or `:10061` for every interface, IPv6
 /// and IPv4. Port 0 takes a free one.
@@ -34,9 +44,16 @@ impl BindError {
 /// # Errors
 /// The first address that is malformed or cannot be had, why, and what to do about it; or that systemd
 /// has passed no stream socket.
-pub fn bind(addresses: &[String], systemd_socket: bool) -> Result<Vec<TcpListener>, BindError> {
+pub fn bind(addresses: &[String], systemd_socket: bool) -> Result<Sockets, BindError> {
+    let (passed, runs) = activated()?;
     if systemd_socket {
-        return activated();
+        if passed.is_empty() {
+            return Err(BindError::new(
+                WHOM,
+                "none was passed; start the .socket unit, or leave out --web.systemd-socket",
+            ));
+        }
+        return Ok(Sockets { web: passed, runs });
     }
     if addresses.is_empty() {
         return Err(BindError::new(
@@ -44,27 +61,37 @@ pub fn bind(addresses: &[String], systemd_socket: bool) -> Result<Vec<TcpListene
             "give one with --web.listen-address=:10061",
         ));
     }
-    addresses.iter().map(|address| listen(address)).collect()
+    let web = addresses.iter().map(|address| listen(address));
+    Ok(Sockets {
+        web: web.collect::<Result<_, _>>()?,
+        runs,
+    })
 }
 
-fn activated() -> Result<Vec<TcpListener>, BindError> {
-    const WHOM: &str = "the sockets of systemd";
+const WHOM: &str = "the sockets of systemd";
+
+/// What systemd has passed: TCP sockets, and a unix socket.
+fn activated() -> Result<(Vec<TcpListener>, Option<UnixListener>), BindError> {
     let mut passed = listenfd::ListenFd::from_env();
-    if passed.len() == 0 {
-        return Err(BindError::new(
-            WHOM,
-            "none was passed; start the .socket unit, or leave out --web.systemd-socket",
-        ));
+    let (mut web, mut runs) = (Vec::new(), None);
+    for index in 0..passed.len() {
+        // One that is not of the kind stays where it is.
+        match passed.take_tcp_listener(index) {
+            Ok(listener) => web.extend(listener),
+            Err(error) => match passed.take_unix_listener(index) {
+                Ok(listener) => runs = listener.or(runs),
+                Err(_) => {
+                    return Err(BindError::new(
+                        WHOM,
+                        format!(
+                            "number {index} is neither a TCP nor a unix stream socket ({error}); use ListenStream="
+                        ),
+                    ));
+                }
+            },
+        }
     }
-    (0..passed.len())
-        .filter_map(|index| match passed.take_tcp_listener(index) {
-            Ok(listener) => listener.map(Ok),
-            Err(error) => Some(Err(BindError::new(
-                WHOM,
-                format!("number {index} is no TCP socket ({error}); use ListenStream=10061"),
-            ))),
-        })
-        .collect()
+    Ok((web, runs))
 }
 
 fn listen(address: &str) -> Result<TcpListener, BindError> {
@@ -245,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_interface_is_both_families() {
-        let listener = &bind(&[":0".to_owned()], false).unwrap()[0];
+        let listener = &bind(&[":0".to_owned()], false).unwrap().web[0];
         let port = listener.local_addr().unwrap().port();
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         if listener.local_addr().unwrap().is_ipv6() {
@@ -270,7 +297,7 @@ mod tests {
     #[test]
     fn several_addresses_and_none() {
         let listeners = bind(&["127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned()], false).unwrap();
-        assert_eq!(listeners.len(), 2);
+        assert_eq!((listeners.web.len(), listeners.runs.is_none()), (2, true));
         assert!(bind(&[], false).is_err());
     }
 }

@@ -15,9 +15,10 @@ mod manual;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What both packages have below `/usr`, but for the completions of zsh.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "/usr/bin/gramwatt",
     "/usr/lib/systemd/system/gramwatt.service",
+    "/usr/lib/systemd/system/gramwatt-runs.socket",
     "/usr/lib/systemd/system/gramwatt.socket",
     "/usr/share/bash-completion/completions/gramwatt",
     "/usr/share/fish/vendor_completions.d/gramwatt.fish",
@@ -228,7 +229,7 @@ fn an_rpm_has_the_same() {
     let scripts = rpm(&["--scripts"]);
     for each in [
         "preset gramwatt.service",
-        "disable --now gramwatt.socket",
+        "disable --now gramwatt.socket gramwatt-runs.socket",
         "try-restart gramwatt.service",
     ] {
         assert!(scripts.contains(each), "{scripts}");

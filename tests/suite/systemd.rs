@@ -5,8 +5,9 @@ use crate::moving::Machine;
 use crate::program::{Killed, Program, get, gramwatt, until};
 use crate::tools::{ended, mend, root, tool};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -47,7 +48,12 @@ fn command(flags: &[String]) -> Vec<String> {
 
 #[test]
 fn systemd_finds_nothing_wrong_with_the_units() {
-    let units = ["gramwatt.service", "gramwatt.socket"].map(file);
+    let units = [
+        "gramwatt.service",
+        "gramwatt.socket",
+        "gramwatt-runs.socket",
+    ]
+    .map(file);
     let output = analyze(&["verify", "--man=no"], &units);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
@@ -103,8 +109,11 @@ fn a_socket_of_systemd_is_served_from_the_first_request() {
     let free = TcpListener::bind((format!("127.{}.{third}.9", second.max(1)), 0));
     let address = free.unwrap().local_addr().unwrap();
     let program = tool("systemd-socket-activate");
+    let runs = machine.path("runs.sock");
     let child = Command::new(&program)
         .arg(format!("--listen={address}"))
+        .arg(format!("--listen={}", runs.display()))
+        .arg("--fdname=gramwatt.socket:gramwatt-runs.socket")
         .args(command(&machine.with(&["--sensors.interval=100ms"])))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -121,6 +130,14 @@ fn a_socket_of_systemd_is_served_from_the_first_request() {
     });
     let name = fs::read_to_string(format!("/proc/{}/comm", child.0.id())).unwrap();
     assert_eq!(name.trim(), "gramwatt");
+    let mut asked = UnixStream::connect(&runs).unwrap();
+    asked
+        .write_all(b"GET /v1/runs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    asked.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with("[]\n"), "{answer}");
 }
 
 #[test]
@@ -139,7 +156,7 @@ fn the_service_listens_by_itself_without_the_socket_and_says_when_it_is_ready() 
     let mut command = Command::new(shell);
     command
         .args(arguments)
-        .env_remove("LISTEN_FDS")
+        .env_remove("LISTEN_FDNAMES")
         .env("NOTIFY_SOCKET", &heard)
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
