@@ -90,6 +90,7 @@ fn a_report_that_cannot_be_written_and_an_exporter_that_is_not_there_begin_nothi
         ],
     );
     refused(&["--report=/proc/version/report"], &["--report: "]);
+    refused(&["--report=/tmp"], &["--report: /tmp: is a folder"]);
     refused(
         &["--by=exporter", "--socket=/nonexistent/runs.sock"],
         &[

@@ -221,7 +221,7 @@ fn a_burner_of_a_known_time_has_its_part_of_the_processors() {
         QUICK.replace("introduce: 0s", "introduce: 0s, idle_power: {cpu: 0}")
     );
     let exporter = Exporter::within(folder, &config);
-    let burn = "import os, time\nend = time.process_time() + 1.5\nwhile time.process_time() < end: pass\nif os.fork() == 0:\n while time.process_time() < 1: pass\nelse: os.wait()";
+    let burn = "import os, time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass\nif os.fork() == 0:\n while time.process_time() < 0.5: pass\nelse: os.wait()";
     assert_eq!(
         over(&mut exporter.run(&["--name=burn"], python(burn))).code,
         0
@@ -232,8 +232,8 @@ fn a_burner_of_a_known_time_has_its_part_of_the_processors() {
         run["seconds"].as_f64().unwrap(),
     );
     let cpus = f64::from(u32::try_from(thread::available_parallelism().unwrap().get()).unwrap());
-    // 2.5 s of CPU time, of which a look at its beginning and its end may miss some.
-    let least = 0.85 * 2.5 * WATTS / cpus;
+    // 1.5 s of CPU time, of which a look at its beginning and its end may miss some.
+    let least = 0.85 * 1.5 * WATTS / cpus;
     assert!(
         (least..=WATTS * seconds * 1.01).contains(&joules),
         "{joules} J of {least} to {} J",

@@ -9,8 +9,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// An exporter whose grid has so much from now on, hour by hour; told by a file of the site's.
-fn on_a_grid(hours: &[u32]) -> Exporter {
+/// An exporter whose grid has so much from now on, hour by hour, told by a file of the site's; and the first hour.
+fn on_a_grid(hours: &[u32]) -> (Exporter, Timestamp) {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("grid.csv");
     let first = Timestamp::now()
@@ -34,10 +34,10 @@ fn on_a_grid(hours: &[u32]) -> Exporter {
     crate::program::until("the forecast is known", || {
         let (_, node) = exporter.ask("GET", "/v1/node", "");
         let known = node["forecast"].as_array().map(Vec::len);
-        (node["grid"]["provider"] == "file" && known >= Some(hours.len() - 1)).then_some(())
+        (node["grid"]["provider"] == "file" && known >= Some(hours.len() - 2)).then_some(())
     });
     exporter.more.push(folder);
-    exporter
+    (exporter, first)
 }
 
 /// Works a little, says so, and waits for a line before it goes on.
@@ -184,7 +184,7 @@ fn it_stops_with_the_prediction_and_offers_a_greener_hour() {
     let hours: Vec<u32> = (0..30)
         .map(|hour| if hour == 5 { 50 } else { 500 })
         .collect();
-    let exporter = on_a_grid(&hours);
+    let (exporter, _) = on_a_grid(&hours);
     let report = exporter.at("report.json");
     let flags = [
         EPOCH,
@@ -228,15 +228,15 @@ fn it_stops_with_the_prediction_and_offers_a_greener_hour() {
 
 #[test]
 fn a_start_is_held_until_the_cleanest_hour_or_a_signal() {
-    let mut hours = [400; 30];
-    hours[0] = 100;
-    let now_is_best = on_a_grid(&hours);
+    let mut hours = [500; 30];
+    hours[..2].fill(100);
+    let (now_is_best, _) = on_a_grid(&hours);
     let run = over(&mut now_is_best.run(&["--wait-for-greener=12h"], ["echo", "begun"]));
     assert_eq!((run.code, run.text().as_str()), (0, "begun\n"), "{run:?}");
     assert!(!run.err.contains("holds the start"), "{}", run.err);
-    hours[0] = 500;
+    hours[..2].fill(500);
     hours[7] = 100;
-    let later = on_a_grid(&hours);
+    let (later, first) = on_a_grid(&hours);
     let zone = jiff::tz::TimeZone::UTC;
     let mark = later.at("mark");
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
@@ -245,7 +245,7 @@ fn a_start_is_held_until_the_cleanest_hour_or_a_signal() {
         let mut run = Started::new(run.env("TZ", "UTC"));
         run.until_says("g/kWh instead of ");
         let said = run.err.text();
-        let best = (Timestamp::now() + 7.hours()).to_zoned_datetime(zone.clone());
+        let best = (first + 7.hours()).to_zoned_datetime(zone.clone());
         let best = best
             .strftime("%H:00: 100 g/kWh instead of 500 (80 % less)")
             .to_string();
@@ -258,6 +258,19 @@ fn a_start_is_held_until_the_cleanest_hour_or_a_signal() {
         let over = run.over();
         assert_eq!(over.code, code, "{over:?}");
     }
+    // Under nohup the end of a session is no reason; and an exporter that starts anew is waited for.
+    let run = later.run(&["--wait-for-greener=12h"], ["touch"]);
+    let mut nohup = Command::new("sh");
+    nohup
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(run.get_program())
+        .args(run.get_args());
+    let mut run = Started::new(nohup.arg(&mark));
+    run.until_says("g/kWh instead of ");
+    run.signal(Signal::HUP);
+    // Of two that wait the first by number is heard first.
+    run.signal(Signal::INT);
+    assert_eq!(run.over().code, 130);
     assert!(
         !mark.exists() && later.runs().is_empty(),
         "nothing has begun"

@@ -580,7 +580,7 @@ fn idle() -> impl Strategy<Value = Idle> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn runs_never_have_more_than_their_workloads(idle in idle(), seed: u64, length in 10..80_u32) {
         let (mut world, mut dice) = (World::new(idle), Dice(seed));

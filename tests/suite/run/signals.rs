@@ -1,7 +1,9 @@
 //! What another process sends to `gramwatt run` reaches the command.
 
 use super::{Exporter, Started, python};
+use crate::program::{gramwatt, until};
 use rustix::process::Signal;
+use std::fs;
 
 /// Tells each signal by its number, and ends at the first other than SIGUSR1 and SIGHUP.
 const HEARS: &str = "
@@ -87,7 +89,7 @@ while True: os.write(1, b'1/2 done\\n' * 9999)
     // Nobody reads its output until it has ended.
     let mut run = crate::program::Killed(run.spawn().unwrap());
     let err = super::Heard::of(run.0.stderr.take().unwrap());
-    crate::program::until("it floods its output", || {
+    until("it floods its output", || {
         err.text().contains("ready").then_some(())
     });
     // Progress is known, so that there is a line to draw and more to tell.
@@ -95,7 +97,7 @@ while True: os.write(1, b'1/2 done\\n' * 9999)
     let pid = rustix::process::Pid::from_raw(run.0.id().cast_signed()).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     // The first reaches the command, which is stuck in its output; the next ends our wait for a reader.
-    let status = crate::program::until("it ends", || {
+    let status = until("it ends", || {
         let ended = run.0.try_wait().unwrap();
         if ended.is_none() {
             rustix::process::kill_process(pid, Signal::TERM).unwrap();
@@ -103,4 +105,23 @@ while True: os.write(1, b'1/2 done\\n' * 9999)
         ended
     });
     assert_eq!(status.code(), Some(7));
+}
+
+/// A signal that comes while it is prepared is for a command that is not there: it does not begin.
+#[test]
+fn a_signal_before_the_command_keeps_it_from_beginning() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mark = folder.path().join("mark");
+    let mut run = gramwatt(["run", "--by=itself", "--", "touch"]);
+    let run = Started::new(run.arg(&mark).env("TMPDIR", folder.path()));
+    // It makes itself a place before it has measured anything.
+    until("it prepares", || {
+        let made = fs::read_dir(&folder).unwrap().next();
+        made.map(|_| ())
+    });
+    run.signal(Signal::INT);
+    let over = run.over();
+    assert_eq!(over.code, 130, "{over:?}");
+    assert!(!mark.exists() && over.err.is_empty(), "{over:?}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
 }
