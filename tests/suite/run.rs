@@ -5,10 +5,12 @@ mod bad_input;
 mod figures;
 mod passes;
 mod progress;
+mod requests;
 mod shares;
 mod signals;
 mod socket;
 mod terminal;
+mod world;
 
 use crate::program::{Killed, Program, gramwatt, until};
 use crate::tools::tool;

@@ -89,7 +89,7 @@ fn progress_in_the_output_is_seen_and_its_prediction_is_kept() {
     assert_eq!(over.text(), whole);
     let last = exporter.until_run("train", |run| run["settled"] == true);
     assert_eq!(last["progress"], json!({"done": 10.0, "total": 10.0}));
-    assert_eq!(last["first_prediction"].is_object(), true);
+    assert!(last["first_prediction"].is_object());
     assert!(
         over.err.contains("  predicted   ") && over.err.contains("% of 1"),
         "{}",

@@ -1,16 +1,14 @@
 //! The socket of runs as anybody's program meets it: raw HTTP, of all kinds.
 
-use super::{Exporter, QUICK, Started, answered, over, python, shell};
+use super::{Exporter, QUICK, Started, over, python, shell};
 use crate::pages;
-use crate::program::{Killed, Series, answer, gramwatt, until};
+use crate::program::{Killed, Series, gramwatt, until};
 use serde_json::{Value as Json, json};
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-fn begin(exporter: &Exporter, name: &str) -> String {
+pub(super) fn begin(exporter: &Exporter, name: &str) -> String {
     let (status, run) = exporter.ask("POST", "/v1/runs", &json!({ "name": name }).to_string());
     assert_eq!(
         (status, run["state"].as_str()),
@@ -21,7 +19,13 @@ fn begin(exporter: &Exporter, name: &str) -> String {
 }
 
 /// Is refused in words.
-fn refused(exporter: &Exporter, method: &str, path: &str, body: &str, expected: (u16, &str)) {
+pub(super) fn refused(
+    exporter: &Exporter,
+    method: &str,
+    path: &str,
+    body: &str,
+    expected: (u16, &str),
+) {
     let (status, said) = exporter.ask(method, path, body);
     let (expected, words) = expected;
     assert_eq!(status, expected, "{method} {path} {body:.100}: {said}");
@@ -32,10 +36,34 @@ fn refused(exporter: &Exporter, method: &str, path: &str, body: &str, expected: 
     );
 }
 
+/// A run of budget, progress and prediction is all there while it goes on.
+fn goes_on(page: &Series, series: &dyn Fn(&str, &str) -> String) {
+    assert_eq!(page.get(&series("progress_ratio", "")), 0.75);
+    assert_eq!(page.get(&series("budget_co2e_grams", "")), 1000.0);
+    assert_eq!(page.get(&series("state", ",state=\"running\"")), 1.0);
+    assert_eq!(page.find(&series("end_timestamp_seconds", "")), None);
+    for kind in ["cpu", "dram"] {
+        let kind = format!(",kind=\"{kind}\"");
+        assert!(page.get(&series("energy_joules_total", &kind)) > 0.0);
+        assert!(page.get(&series("co2e_grams_total", &kind)) > 0.0);
+        assert!(page.find(&series("power_watts", &kind)).is_some());
+    }
+    for name in [
+        "predicted_energy_joules",
+        "predicted_co2e_grams",
+        "first_predicted_energy_joules",
+        "first_predicted_co2e_grams",
+    ] {
+        assert!(page.get(&series(name, "")) > 0.0);
+    }
+    let told = page.get(&series("predicted_end_timestamp_seconds", ""));
+    assert!(told > page.get(&series("start_timestamp_seconds", "")));
+}
+
 #[test]
 fn a_run_begins_tells_its_progress_and_ends() {
     let exporter = Exporter::with(&format!(
-        "{QUICK}grid: {{intensity: 360}}\nruns: {{linger: 1s}}\n"
+        "{QUICK}grid: {{intensity: 360}}\nruns: {{linger: 3s}}\n"
     ));
     let (status, node) = exporter.ask("GET", "/v1/node", "");
     assert_eq!(
@@ -67,27 +95,7 @@ fn a_run_begins_tells_its_progress_and_ends() {
             .then_some(page)
     });
     pages::lint(&page);
-    let page = Series::of(&page);
-    assert_eq!(page.get(&series("progress_ratio", "")), 0.75);
-    assert_eq!(page.get(&series("budget_co2e_grams", "")), 1000.0);
-    assert_eq!(page.get(&series("state", ",state=\"running\"")), 1.0);
-    assert_eq!(page.find(&series("end_timestamp_seconds", "")), None);
-    for kind in ["cpu", "dram"] {
-        let kind = format!(",kind=\"{kind}\"");
-        assert!(page.get(&series("energy_joules_total", &kind)) > 0.0);
-        assert!(page.get(&series("co2e_grams_total", &kind)) > 0.0);
-        assert!(page.find(&series("power_watts", &kind)).is_some());
-    }
-    for name in [
-        "predicted_energy_joules",
-        "predicted_co2e_grams",
-        "first_predicted_energy_joules",
-        "first_predicted_co2e_grams",
-    ] {
-        assert!(page.get(&series(name, "")) > 0.0);
-    }
-    let told = page.get(&series("predicted_end_timestamp_seconds", ""));
-    assert!(told > page.get(&series("start_timestamp_seconds", "")));
+    goes_on(&Series::of(&page), &series);
     // More than all of it is all of it.
     exporter.ask(
         "POST",
@@ -120,11 +128,8 @@ fn a_run_begins_tells_its_progress_and_ends() {
     assert_eq!(page.get(&series("state", ",state=\"failed\"")), 1.0);
     assert_eq!(page.find(&series("state", ",state=\"running\"")), None);
     assert!(page.get(&series("end_timestamp_seconds", "")) > 1e9);
-    assert_eq!(
-        page.starting(&series("power_watts", "")).count(),
-        0,
-        "no power of what has ended"
-    );
+    let watts = format!("gramwatt_run_power_watts{{{labels}");
+    assert_eq!(page.starting(&watts).count(), 0, "it has ended");
     // And then it leaves.
     until("it has left the page", || {
         let page = exporter.program().get("/metrics").body;
@@ -138,159 +143,6 @@ fn a_run_begins_tells_its_progress_and_ends() {
         r#"{"exit_code": 0}"#,
         (404, "no run"),
     );
-}
-
-#[test]
-fn what_is_no_request_is_refused_in_words_and_changes_nothing() {
-    let exporter = Exporter::start();
-    let long = json!({"name": "x".repeat(129)}).to_string();
-    let deep = "[".repeat(8000);
-    for (body, said) in [
-        ("", "EOF"),
-        ("{", "EOF"),
-        ("no JSON", "expected"),
-        (&deep, "invalid type"),
-        ("[]", "invalid length 0"),
-        ("{}", "missing field `name`"),
-        (r#"{"name": 5}"#, "expected a string"),
-        (
-            r#"{"name": "a", "colour": "red"}"#,
-            "unknown field `colour`",
-        ),
-        (r#"{"name": "a", "name": "b"}"#, "duplicate field"),
-        (r#"{"name": "a"} b"#, "trailing"),
-        (r#"{"name": ""}"#, "1 to 128 characters"),
-        (r#"{"name": " "}"#, "1 to 128 characters"),
-        (r#"{"name": "a\nb"}"#, "none of control"),
-        (r#"{"name": "a\u0000b"}"#, "none of control"),
-        (r#"{"name": "a\u0085b"}"#, "none of control"),
-        (&long, "1 to 128 characters"),
-        (r#"{"name": "a", "budget_grams": -1}"#, "budget_grams"),
-        (r#"{"name": "a", "budget_grams": 0}"#, "budget_grams"),
-        (r#"{"name": "a", "budget_grams": 1e999}"#, "out of range"),
-        (r#"{"name": "a", "budget_grams": NaN}"#, "expected"),
-        (r#"{"name": "a", "pid": -1}"#, "pid"),
-        (r#"{"name": "a", "pid": 4294967296}"#, "4294967296"),
-    ] {
-        let said = if said == "pid" { "invalid value" } else { said };
-        refused(&exporter, "POST", "/v1/runs", body, (400, said));
-    }
-    refused(
-        &exporter,
-        "POST",
-        "/v1/runs",
-        r#"{"name": "a", "pid": 0}"#,
-        (422, "pid 0"),
-    );
-    assert_eq!(exporter.runs(), [] as [Json; 0]);
-    let id = begin(&exporter, "a");
-    for (body, said) in [
-        ("{}", "missing field `done`"),
-        (r#"{"done": 1}"#, "missing field `total`"),
-        (r#"{"done": 1, "total": 2, "of": 3}"#, "unknown field `of`"),
-        (r#"{"done": "1", "total": 2}"#, "expected f64"),
-        (r#"{"done": NaN, "total": 2}"#, "expected"),
-        (r#"{"done": 1e999, "total": 2}"#, "out of range"),
-        (r#"{"done": -1, "total": 2}"#, "at least 0"),
-        (r#"{"done": 1, "total": 0}"#, "total above 0"),
-        (r#"{"done": 1, "total": -2}"#, "total above 0"),
-    ] {
-        refused(
-            &exporter,
-            "POST",
-            &format!("/v1/runs/{id}/progress"),
-            body,
-            (400, said),
-        );
-    }
-    for body in [
-        "{}",
-        r#"{"exit_code": "0"}"#,
-        r#"{"exit_code": 1.5}"#,
-        r#"{"exit_code": 0, "a": 1}"#,
-    ] {
-        refused(
-            &exporter,
-            "POST",
-            &format!("/v1/runs/{id}/end"),
-            body,
-            (400, ""),
-        );
-    }
-    for (method, path, status) in [
-        ("GET", "/", 404),
-        ("GET", "/metrics", 404),
-        ("GET", "/v2/runs", 404),
-        ("GET", "/v1", 404),
-        ("GET", "/v1/runs/none", 404),
-        ("POST", "/v1/runs/none/end", 404),
-        ("DELETE", "/v1/runs", 405),
-        ("PUT", "/v1/node", 405),
-        ("GET", "/v1/runs/none/end", 405),
-        ("POST", "/v1/runs/none", 405),
-        ("POST", "/v1/runs/none/more/end", 405),
-    ] {
-        let body = r#"{"exit_code": 0}"#;
-        refused(&exporter, method, path, body, (status, ""));
-    }
-    let runs = exporter.runs();
-    assert_eq!(
-        (runs.len(), &runs[0]["state"], &runs[0]["progress"]),
-        (1, &json!("running"), &Json::Null)
-    );
-}
-
-#[test]
-fn sizes_and_connections_are_bounded() {
-    let exporter = Exporter::start();
-    // Much is announced and little more than the limit sent.
-    let head = "POST /v1/runs HTTP/1.0\r\nContent-Length: 1000000000\r\n\r\n";
-    let mut stream = exporter.say(&format!("{head}{}", "x".repeat(9000)));
-    let (status, said) = answered(&mut stream);
-    assert_eq!(status, 413, "{said}");
-    assert!(
-        said["error"]
-            .as_str()
-            .unwrap()
-            .contains("at most 8192 bytes")
-    );
-    // A head without end.
-    let mut stream = exporter.say(&format!(
-        "GET /v1/runs HTTP/1.1\r\nX: {}",
-        "x".repeat(8 << 10)
-    ));
-    let mut all = Vec::new();
-    let _ = stream.read_to_end(&mut all);
-    assert_eq!(answer(&all).unwrap().status, 431);
-    // What is no HTTP.
-    let mut stream = exporter.say("begin, please\r\n\r\n");
-    all.clear();
-    let _ = stream.read_to_end(&mut all);
-    assert_eq!(answer(&all).unwrap().status, 400);
-    // Those that begin and leave.
-    for text in [
-        "",
-        "PO",
-        "POST /v1/runs HTTP/1.1\r\n",
-        "POST /v1/runs HTTP/1.1\r\nContent-Length: 9\r\n\r\n{\"na",
-    ] {
-        drop(exporter.say(text));
-    }
-    assert_eq!(exporter.ask("GET", "/v1/runs", ""), (200, json!([])));
-    // 64 that say half of it are waited for, and the next waits until one leaves.
-    let half = "GET /v1/runs HTTP/1.0\r\n";
-    let mut slow: Vec<UnixStream> = (0..64).map(|_| exporter.say(half)).collect();
-    let mut next = exporter.say("GET /v1/node HTTP/1.0\r\n\r\n");
-    next.set_nonblocking(true).unwrap();
-    assert!(next.read(&mut [0]).is_err());
-    next.set_nonblocking(false).unwrap();
-    drop(slow.pop());
-    assert_eq!(answered(&mut next).0, 200);
-    // All the others are answered yet.
-    for stream in &mut slow {
-        stream.write_all(b"\r\n").unwrap();
-        assert_eq!(answered(stream), (200, json!([])));
-    }
 }
 
 /// A program that asks by itself: begins a run, tells the answer, and waits until its input ends.
