@@ -18,6 +18,7 @@ pub mod predict;
 mod pump;
 pub mod server;
 mod show;
+mod spawn;
 mod terminal;
 mod text;
 mod trend;

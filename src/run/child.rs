@@ -4,11 +4,12 @@
 //! a terminal sends (Ctrl-C) the command has from the terminal; what another process sends to us is passed on. Whatever
 //! leaves its parent (a daemon) becomes a child of ours (`PR_SET_CHILD_SUBREAPER`, prctl(2)), so that it is still seen.
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus, kill_process, set_child_subreaper, wait};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,6 +25,17 @@ const SIGNALS: [Signal; 8] = [
     Signal::SIGWINCH,
 ];
 
+/// Those of them that ask for an end.
+const ENDING: [Signal; 4] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+];
+
+/// Largest status of a process that is read.
+const LARGEST: u64 = 64 << 10;
+
 /// `si_code` of what the kernel sends, such as a terminal's Ctrl-C (sigaction(2), `SI_KERNEL`).
 const BY_KERNEL: i32 = 0x80;
 
@@ -38,20 +50,59 @@ pub enum Event {
 
 /// Signals as they come. To be made before any thread is, so that no thread takes them.
 #[derive(Debug)]
-pub struct Signals(SignalFd);
+pub struct Signals {
+    fd: SignalFd,
+    before: SigSet,
+    /// Bit by bit from the first signal on.
+    ignored: u64,
+}
 
 impl Signals {
-    /// Takes all signals that are passed on from now on. Children begin without any of this: the standard library
-    /// gives them an empty mask.
+    /// Takes all signals that are passed on from now on.
     ///
     /// # Errors
     /// Of the system.
     pub fn take() -> io::Result<Self> {
+        let ignored = ignored();
         heed_children()?;
         let set = SIGNALS.into_iter().collect::<SigSet>();
-        set.thread_block()?;
+        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(SignalFd::with_flags(&set, flags)?))
+        Ok(Self {
+            fd: SignalFd::with_flags(&set, flags)?,
+            before,
+            ignored,
+        })
+    }
+
+    /// Waits for a signal that asks us to end, and no longer than `time`. One that we were begun to ignore (nohup) asks
+    /// nothing. Others are passed over: there is no command yet, or no longer.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn end(&self, time: Duration) -> io::Result<Option<Signal>> {
+        let until = crate::clock::now().awake + time;
+        loop {
+            let left = until.saturating_sub(crate::clock::now().awake);
+            match self.next(left)? {
+                Event::Signal(signal, _) if ENDING.contains(&signal) && !self.ignores(signal) => {
+                    return Ok(Some(signal));
+                }
+                Event::Signal(..) => {}
+                Event::Quiet if left.is_zero() => return Ok(None),
+                Event::Quiet => {}
+            }
+        }
+    }
+
+    fn ignores(&self, signal: Signal) -> bool {
+        self.ignored >> (signal as i32 - 1) & 1 == 1
+    }
+
+    /// The signals that were blocked before, as they are to be in the command.
+    #[must_use]
+    pub fn before(&self) -> SigSet {
+        self.before
     }
 
     /// Waits for the next, and no longer than `time`.
@@ -59,7 +110,7 @@ impl Signals {
     /// # Errors
     /// Of the system.
     pub fn next(&self, time: Duration) -> io::Result<Event> {
-        let Self(signals) = self;
+        let signals = &self.fd;
         let mut fds = [PollFd::new(signals, PollFlags::IN)];
         let time = rustix::event::Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
@@ -77,6 +128,15 @@ impl Signals {
         let signal = Signal::try_from(number)?;
         Ok(Event::Signal(signal, told.ssi_code != BY_KERNEL))
     }
+}
+
+/// The signals that we were begun to ignore: `SigIgn` in `/proc/self/status` (proc_pid_status(5)).
+fn ignored() -> u64 {
+    let text = crate::file::read(Path::new("/proc/self/status"), LARGEST).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let set = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Whoever began us may have chosen to hear nothing of its children, and that is inherited: nobody would then say how
@@ -128,12 +188,11 @@ impl Child {
         Ok(set_child_subreaper(rustix::process::Pid::from_raw(1))?)
     }
 
-    /// Takes a command that was begun.
+    /// Takes a command that was begun, by its number.
     #[must_use]
-    pub fn new(child: &std::process::Child) -> Option<Self> {
-        let pid = Pid::from_raw(i32::try_from(child.id()).ok()?)?;
+    pub fn new(pid: i32) -> Option<Self> {
         Some(Self {
-            pid,
+            pid: Pid::from_raw(pid)?,
             ended: None,
             alone: false,
         })

@@ -7,6 +7,7 @@ use super::outlook::Outlook;
 use super::own::Own;
 use super::pattern::{self, Pattern, Told};
 use super::pump::Pumps;
+use super::spawn::Plan;
 use super::terminal::Screen;
 use super::text::{self, By};
 use crate::clock;
@@ -17,10 +18,9 @@ use crate::units::{Grams, GramsPerKwh};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::signal::Signal;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +115,10 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     {
         return Ok(Ended::By(signal as i32).code());
     }
+    // Whoever asked for an end while it was prepared wants nothing begun.
+    if let Some(signal) = signals.end(Duration::ZERO).map_err(failed)? {
+        return Ok(Ended::By(signal as i32).code());
+    }
     Child::adopt().map_err(failed)?;
     let begin = Begin {
         name: task.name.clone(),
@@ -131,6 +135,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         run,
         warned: false,
         away: false,
+        trouble: None,
         stopped: false,
     };
     let ended = session.go()?;
@@ -225,7 +230,15 @@ fn hold(
     let mut said = None;
     loop {
         let now = clock::now();
-        let node = client.node().map_err(|error| error.to_string())?;
+        let node = match (client.node(), said) {
+            (Ok(node), _) => node,
+            // An exporter that starts anew is back by then.
+            (Err(_), Some(start)) if start > now.wall => match pause(signals, now.wall, start)? {
+                None => continue,
+                signal => return Ok(signal),
+            },
+            (Err(error), _) => return Err(error.to_string()),
+        };
         let left = latest.saturating_sub(now.awake);
         let best = outlook(&node, now.wall)
             .and_then(|outlook| outlook.greener(now.wall, waiting.length, left));
@@ -249,16 +262,17 @@ fn hold(
                 best.mean_now.0
             ));
         }
-        let wait = Duration::try_from(now.wall.duration_until(best.start)).unwrap_or_default();
-        match signals.next(wait.min(AGAIN)) {
-            Ok(Event::Signal(
-                signal @ (Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT),
-                _,
-            )) => return Ok(Some(signal)),
-            Ok(_) => {}
-            Err(error) => return Err(format!("cannot wait: {error}")),
+        if let Some(signal) = pause(signals, now.wall, best.start)? {
+            return Ok(Some(signal));
         }
     }
+}
+
+/// Waits until a moment, and no longer than until it is time to look again.
+fn pause(signals: &Signals, now: Timestamp, until: Timestamp) -> Result<Option<Signal>, String> {
+    let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
+    let ended = signals.end(wait.min(AGAIN));
+    ended.map_err(|error| format!("cannot wait: {error}"))
 }
 
 /// A command that goes on.
@@ -270,8 +284,10 @@ struct Session<'a> {
     run: Run,
     /// Whether it was said that the budget will not do.
     warned: bool,
-    /// Whether it was said that nobody measures any more.
+    /// Whether nobody measures now, which was said.
     away: bool,
+    /// What was said last of what went wrong.
+    trouble: Option<String>,
     /// Whether it was ended because its total is predicted.
     stopped: bool,
 }
@@ -279,18 +295,21 @@ struct Session<'a> {
 impl Session<'_> {
     /// Begins the command, and goes on until its end.
     fn go(&mut self) -> Result<Ended, String> {
-        let mut command = Command::new(self.task.command.first().cloned().unwrap_or_default());
-        command
-            .args(self.task.command.iter().skip(1))
-            .env("GRAMWATT_SOCKET", self.client.path())
-            .env("GRAMWATT_RUN", &self.run.id);
+        let plan = Plan {
+            command: &self.task.command,
+            environment: &[
+                ("GRAMWATT_SOCKET", self.client.path().as_os_str()),
+                ("GRAMWATT_RUN", OsStr::new(&self.run.id)),
+            ],
+            blocked: self.signals.before(),
+        };
         let live = !self.task.quiet && io::stderr().is_terminal();
-        let begun = Pumps::begin(&mut command, self.task.pattern.as_ref(), live, self.screen);
+        let begun = Pumps::begin(&plan, self.task.pattern.as_ref(), live, self.screen);
         let (child, mut pumps) = match begun {
             Ok(begun) => begun,
             Err(error) => return Ok(self.not_begun(&error)),
         };
-        let mut child = Child::new(&child).ok_or("the command has no number")?;
+        let mut child = Child::new(child).ok_or("the command has no number")?;
         let mut next = clock::now().awake + BEAT;
         loop {
             let wait = next.saturating_sub(clock::now().awake).min(LOOK);
@@ -310,7 +329,7 @@ impl Session<'_> {
             if let Some(ended) = child.ended()
                 && (!self.task.wait_for_all || child.is_over())
             {
-                pumps.end(|time| self.is_sent_away(time));
+                pumps.end(|time| !matches!(self.signals.end(time), Ok(None)));
                 self.tell(pumps.told());
                 return Ok(ended);
             }
@@ -320,17 +339,6 @@ impl Session<'_> {
                 self.beat(&child);
             }
         }
-    }
-
-    /// Waits for a signal that would end us, and no longer than `time`.
-    fn is_sent_away(&self, time: Duration) -> bool {
-        matches!(
-            self.signals.next(time),
-            Ok(Event::Signal(
-                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT,
-                _
-            ))
-        )
     }
 
     fn not_begun(&self, error: &io::Error) -> Ended {
@@ -422,13 +430,23 @@ impl Session<'_> {
     /// Takes an answer; where there is none, that is said once.
     fn hear(&mut self, answer: Result<Run, Error>) {
         match answer {
-            Ok(run) => self.run = run,
+            Ok(run) => {
+                self.run = run;
+                if std::mem::take(&mut self.away) {
+                    self.trouble = None;
+                    self.screen.say("gramwatt: measured again");
+                }
+            }
             Err(_) if self.away => {}
             Err(error) => {
                 self.away = !matches!(error, Error::Refused(_));
-                self.screen.say(&format!(
-                    "gramwatt: not measured from here on: {error}; the command goes on"
-                ));
+                let trouble = Some(error.to_string());
+                if self.trouble != trouble {
+                    self.screen.say(&format!(
+                        "gramwatt: not measured from here on: {error}; the command goes on"
+                    ));
+                    self.trouble = trouble;
+                }
             }
         }
     }
@@ -454,6 +472,12 @@ impl Session<'_> {
 
 /// Whether a report can be written there, before anything is begun.
 fn writable(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err(format!(
+            "--report: {}: is a folder, and no file",
+            path.display()
+        ));
+    }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

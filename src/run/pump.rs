@@ -1,11 +1,12 @@
 //! The command's output on its way to where ours goes, looked through for progress.
 
 use super::pattern::{Lines, Pattern, Told};
+use super::spawn::Plan;
 use super::terminal::{Pty, Resizer, Screen, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, pipe};
-use std::process::{Command, Stdio};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -56,17 +57,17 @@ struct Source {
 }
 
 impl Pumps {
-    /// Connects the command's output, and begins it. Its streams are ours, unless there is a `pattern` to look for in
+    /// Connects the command's output, and begins it: its number is told. Its streams are ours, unless there is a `pattern` to look for in
     /// them, or they are the terminal that our line is on; it then gets a terminal of its own where we have one.
     ///
     /// # Errors
     /// Of the system: of the command that cannot be begun, or of the streams.
     pub fn begin(
-        command: &mut Command,
+        plan: &Plan<'_>,
         pattern: Option<&Pattern>,
         live: bool,
         screen: &Arc<Screen>,
-    ) -> io::Result<(std::process::Child, Self)> {
+    ) -> io::Result<(i32, Self)> {
         let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
         let wanted = terminals.map(|is_terminal| pattern.is_some() || (live && is_terminal));
         let is_pty = |at: usize| wanted.get(at) == Some(&true) && terminals.get(at) == Some(&true);
@@ -76,11 +77,12 @@ impl Pumps {
             None
         };
         let mut sources = Vec::new();
+        let mut ends = [None, None];
         for (at, stream) in [Stream::Out, Stream::Err].into_iter().enumerate() {
             if wanted.get(at) != Some(&true) {
                 continue;
             }
-            let end: Stdio = match &pty {
+            let end = match &pty {
                 Some(pty) if is_pty(at) => {
                     // Both streams of one terminal come as one.
                     if sources
@@ -92,23 +94,21 @@ impl Pumps {
                             from: pty.reader()?,
                         });
                     }
-                    pty.end()?.into()
+                    pty.end()?
                 }
                 _ => {
                     let (reader, writer) = pipe()?;
-                    let from = File::from(std::os::fd::OwnedFd::from(reader));
+                    let from = File::from(OwnedFd::from(reader));
                     sources.push(Source { stream, from });
-                    writer.into()
+                    OwnedFd::from(writer)
                 }
             };
-            match stream {
-                Stream::Out => command.stdout(end),
-                Stream::Err => command.stderr(end),
-            };
+            if let Some(place) = ends.get_mut(at) {
+                *place = Some(end);
+            }
         }
-        let child = command.spawn()?;
-        // The command alone holds its ends: else nobody would see when it lets go of them.
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        // From then on the command alone holds its ends: else nobody would see when it lets go of them.
+        let child = plan.begin(ends)?;
         let (tell, told) = channel();
         let work = Arc::<Work>::default();
         let threads = sources.into_iter().map(|source| {

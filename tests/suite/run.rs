@@ -5,10 +5,12 @@ mod bad_input;
 mod figures;
 mod passes;
 mod progress;
+mod requests;
 mod shares;
 mod signals;
 mod socket;
 mod terminal;
+mod world;
 
 use crate::program::{Killed, Program, gramwatt, until};
 use crate::tools::tool;
@@ -32,6 +34,8 @@ const QUICK: &str = "sensors: {interval: 200ms}\nworkloads: {interval: 200ms, gp
 struct Exporter {
     folder: TempDir,
     program: Option<Program>,
+    /// What else it needs.
+    more: Vec<TempDir>,
 }
 
 impl Exporter {
@@ -40,13 +44,18 @@ impl Exporter {
     }
 
     fn with(config: &str) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::within(TempDir::new().unwrap(), config)
+    }
+
+    /// On what a folder has of a machine.
+    fn within(folder: TempDir, config: &str) -> Self {
         fs::create_dir_all(folder.path().join("sys/fs/cgroup/system.slice")).unwrap();
         fs::write(folder.path().join("sys/fs/cgroup/cgroup.procs"), "").unwrap();
         fs::write(folder.path().join("gramwatt.yml"), config).unwrap();
         let mut exporter = Self {
             folder,
             program: None,
+            more: Vec::new(),
         };
         exporter.again();
         exporter

@@ -109,7 +109,7 @@ exports! {
     nvmlSystemGetProcessName(pid: u32, to: *mut c_char, size: u32) {
         with(|world, now| {
             let mut all = world.scenario.gpus.iter().flat_map(|gpu| &gpu.processes);
-            let is_there = all.any(|process| process.pid == pid && process.is_at(now));
+            let is_there = all.any(|process| process.pid() == pid && process.is_at(now));
             if is_there { put_text(to, size, "python3") } else { Err(NOT_FOUND) }
         })
     }
@@ -494,12 +494,12 @@ fn running(
     for process in &gpu.processes {
         let compute = process.compute_instance.unwrap_or(0);
         let is_here = part.is_none_or(|part| part == (process.gpu_instance, compute));
-        let is_listed = items.iter().any(|item| item.pid == process.pid);
+        let is_listed = items.iter().any(|item| item.pid == process.pid());
         if !is_here || is_listed || process.kind != kind || !process.is_at(now) {
             continue;
         }
         items.push(ProcessInfo {
-            pid: process.pid,
+            pid: process.pid(),
             used_memory: process.memory_mb << 20,
             gpu_instance: process.gpu_instance.unwrap_or(NONE),
             compute_instance: process.gpu_instance.map_or(NONE, |_| compute),

@@ -147,7 +147,12 @@ pub enum Records {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    pub pid: u32,
+    #[serde(default)]
+    pid: u32,
+    /// A file, absolute, that holds the number instead, for a process that begins after us. While it is not there or
+    /// is empty, the process is not there.
+    #[serde(default)]
+    pid_file: Option<PathBuf>,
     /// Percent; above 100 as it is, for what drivers tell of zombies.
     pub sm: u32,
     #[serde(default)]
@@ -229,7 +234,16 @@ const STEP: u64 = 1_000_000 / RATE as u64;
 
 impl Process {
     pub fn is_at(&self, t: f64) -> bool {
-        (self.from..self.until).contains(&t)
+        (self.from..self.until).contains(&t) && self.pid() != 0
+    }
+
+    /// Its number; 0 where it has none yet.
+    pub fn pid(&self) -> u32 {
+        let Some(file) = &self.pid_file else {
+            return self.pid;
+        };
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
     }
 }
 
@@ -270,7 +284,7 @@ impl Gpu {
                 .processes
                 .iter()
                 .filter(|process| process.is_at(t) && process.sm > 0);
-            records.extend(busy.map(|process| (process.pid, process.sm, sample * STEP)));
+            records.extend(busy.map(|process| (process.pid(), process.sm, sample * STEP)));
         }
         if self.records == Records::Each {
             return records;
@@ -293,7 +307,7 @@ impl Gpu {
             let garbage = self
                 .processes
                 .iter()
-                .find(|process| process.pid == mean.0 && process.sm > 100);
+                .find(|process| process.pid() == mean.0 && process.sm > 100);
             mean.1 = garbage.map_or(mean.1.saturating_add(samples / 2) / samples, |process| {
                 process.sm
             });

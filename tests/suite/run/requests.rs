@@ -1,0 +1,161 @@
+//! What is no request at all, or too much of one.
+
+use super::socket::{begin, refused};
+use super::{Exporter, answered};
+use crate::program::answer;
+use serde_json::{Value as Json, json};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+#[test]
+fn what_is_no_request_is_refused_in_words_and_changes_nothing() {
+    let exporter = Exporter::start();
+    let long = json!({"name": "x".repeat(129)}).to_string();
+    let deep = "[".repeat(8000);
+    for (body, said) in [
+        ("", "EOF"),
+        ("{", "EOF"),
+        ("no JSON", "expected"),
+        (&deep, "invalid type"),
+        ("[]", "invalid length 0"),
+        ("{}", "missing field `name`"),
+        (r#"{"name": 5}"#, "expected a string"),
+        (
+            r#"{"name": "a", "colour": "red"}"#,
+            "unknown field `colour`",
+        ),
+        (r#"{"name": "a", "name": "b"}"#, "duplicate field"),
+        (r#"{"name": "a"} b"#, "trailing"),
+        (r#"{"name": ""}"#, "1 to 128 characters"),
+        (r#"{"name": " "}"#, "1 to 128 characters"),
+        (r#"{"name": "a\nb"}"#, "none of control"),
+        (r#"{"name": "a\u0000b"}"#, "none of control"),
+        (r#"{"name": "a\u0085b"}"#, "none of control"),
+        (&long, "1 to 128 characters"),
+        (r#"{"name": "a", "budget_grams": -1}"#, "budget_grams"),
+        (r#"{"name": "a", "budget_grams": 0}"#, "budget_grams"),
+        (r#"{"name": "a", "budget_grams": 1e999}"#, "out of range"),
+        (r#"{"name": "a", "budget_grams": NaN}"#, "expected"),
+        (r#"{"name": "a", "pid": -1}"#, "pid"),
+        (r#"{"name": "a", "pid": 4294967296}"#, "4294967296"),
+    ] {
+        let said = if said == "pid" { "invalid value" } else { said };
+        refused(&exporter, "POST", "/v1/runs", body, (400, said));
+    }
+    refused(
+        &exporter,
+        "POST",
+        "/v1/runs",
+        r#"{"name": "a", "pid": 0}"#,
+        (422, "pid 0"),
+    );
+    assert_eq!(exporter.runs(), [] as [Json; 0]);
+    let id = begin(&exporter, "a");
+    for (body, said) in [
+        ("{}", "missing field `done`"),
+        (r#"{"done": 1}"#, "missing field `total`"),
+        (r#"{"done": 1, "total": 2, "of": 3}"#, "unknown field `of`"),
+        (r#"{"done": "1", "total": 2}"#, "expected f64"),
+        (r#"{"done": NaN, "total": 2}"#, "expected"),
+        (r#"{"done": 1e999, "total": 2}"#, "out of range"),
+        (r#"{"done": -1, "total": 2}"#, "at least 0"),
+        (r#"{"done": 1, "total": 0}"#, "total above 0"),
+        (r#"{"done": 1, "total": -2}"#, "total above 0"),
+    ] {
+        refused(
+            &exporter,
+            "POST",
+            &format!("/v1/runs/{id}/progress"),
+            body,
+            (400, said),
+        );
+    }
+    for body in [
+        "{}",
+        r#"{"exit_code": "0"}"#,
+        r#"{"exit_code": 1.5}"#,
+        r#"{"exit_code": 0, "a": 1}"#,
+    ] {
+        refused(
+            &exporter,
+            "POST",
+            &format!("/v1/runs/{id}/end"),
+            body,
+            (400, ""),
+        );
+    }
+    for (method, path, status) in [
+        ("GET", "/", 404),
+        ("GET", "/metrics", 404),
+        ("GET", "/v2/runs", 404),
+        ("GET", "/v1", 404),
+        ("GET", "/v1/runs/none", 404),
+        ("POST", "/v1/runs/none/end", 404),
+        ("DELETE", "/v1/runs", 405),
+        ("PUT", "/v1/node", 405),
+        ("GET", "/v1/runs/none/end", 405),
+        ("POST", "/v1/runs/none", 405),
+        ("POST", "/v1/runs/none/more/end", 405),
+    ] {
+        let body = r#"{"exit_code": 0}"#;
+        refused(&exporter, method, path, body, (status, ""));
+    }
+    let runs = exporter.runs();
+    assert_eq!(
+        (runs.len(), &runs[0]["state"], &runs[0]["progress"]),
+        (1, &json!("running"), &Json::Null)
+    );
+}
+
+#[test]
+fn sizes_and_connections_are_bounded() {
+    let exporter = Exporter::start();
+    // Much is announced and little more than the limit sent.
+    let head = "POST /v1/runs HTTP/1.0\r\nContent-Length: 1000000000\r\n\r\n";
+    let mut stream = exporter.say(&format!("{head}{}", "x".repeat(9000)));
+    let (status, said) = answered(&mut stream);
+    assert_eq!(status, 413, "{said}");
+    assert!(
+        said["error"]
+            .as_str()
+            .unwrap()
+            .contains("at most 8192 bytes")
+    );
+    // A head without end.
+    let mut stream = exporter.say(&format!(
+        "GET /v1/runs HTTP/1.1\r\nX: {}",
+        "x".repeat(8 << 10)
+    ));
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all);
+    assert_eq!(answer(&all).unwrap().status, 431);
+    // What is no HTTP.
+    let mut stream = exporter.say("begin, please\r\n\r\n");
+    all.clear();
+    let _ = stream.read_to_end(&mut all);
+    assert_eq!(answer(&all).unwrap().status, 400);
+    // Those that begin and leave.
+    for text in [
+        "",
+        "PO",
+        "POST /v1/runs HTTP/1.1\r\n",
+        "POST /v1/runs HTTP/1.1\r\nContent-Length: 9\r\n\r\n{\"na",
+    ] {
+        drop(exporter.say(text));
+    }
+    assert_eq!(exporter.ask("GET", "/v1/runs", ""), (200, json!([])));
+    // 64 that say half of it are waited for, and the next waits until one leaves.
+    let half = "GET /v1/runs HTTP/1.0\r\n";
+    let mut slow: Vec<UnixStream> = (0..64).map(|_| exporter.say(half)).collect();
+    let mut next = exporter.say("GET /v1/node HTTP/1.0\r\n\r\n");
+    next.set_nonblocking(true).unwrap();
+    assert!(next.read(&mut [0]).is_err());
+    next.set_nonblocking(false).unwrap();
+    drop(slow.pop());
+    assert_eq!(answered(&mut next).0, 200);
+    // All the others are answered yet.
+    for stream in &mut slow {
+        stream.write_all(b"\r\n").unwrap();
+        assert_eq!(answered(stream), (200, json!([])));
+    }
+}
