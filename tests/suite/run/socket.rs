@@ -152,7 +152,7 @@ def ask(method, path, body=None):
     connection = http.client.HTTPConnection('localhost')
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(sys.argv[1])
-    connection.request(method, path, json.dumps(body))
+    connection.request(method, path, body and json.dumps(body))
     answer = connection.getresponse()
     print(answer.status, answer.read().decode(), end='', flush=True)
 ";
