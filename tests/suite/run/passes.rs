@@ -298,6 +298,22 @@ fn a_daemon_is_left_or_waited_for() {
     });
 }
 
+/// What talks on after the command's end does not hold us, and its pipe breaks when we have left.
+#[test]
+fn a_daemon_that_goes_on_talking_is_not_listened_to() {
+    let exporter = Exporter::start();
+    let talks = "
+import os
+if os.fork() == 0:
+    os.setsid()
+    while True: os.write(1, b'and so on\\n')
+os._exit(6)
+";
+    let over = over(&mut exporter.run(&["--quiet", PATTERN], python(talks)));
+    assert_eq!((over.code, over.err.as_str()), (6, ""));
+    assert!(over.out.starts_with(b"and so on\n"));
+}
+
 #[test]
 fn by_itself_it_measures_and_says_so() {
     let folder = tempfile::TempDir::new().unwrap();

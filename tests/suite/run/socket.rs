@@ -315,6 +315,24 @@ fn another_users_run_is_seen_and_not_touched() {
         exporter.ask("POST", &path, r#"{"exit_code": 0}"#).1["state"],
         json!("succeeded")
     );
+    // And theirs is `gramwatt run`, who can read no sensor.
+    let run = exporter.run(&["--name=unprivileged"], shell("id -u; exit 3"));
+    let mut words = python(
+        "import os, sys\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\nos.execv(sys.argv[1], sys.argv[1:])",
+    );
+    words.push(run.get_program().to_owned());
+    words.extend(run.get_args().map(ToOwned::to_owned));
+    let run = over(Command::new(&words[0]).args(&words[1..]).current_dir("/"));
+    if run.err.contains("PermissionError") {
+        eprintln!("SKIPPED: the built program lies where another user cannot go");
+        return;
+    }
+    assert_eq!((run.code, run.text().as_str()), (3, "65534\n"), "{run:?}");
+    let run = exporter.until_run("unprivileged", |run| run["settled"] == true);
+    assert_eq!(
+        (&run["user"], &run["state"]),
+        (&json!("nobody"), &json!("failed"))
+    );
 }
 
 /// Joules of a run by kind, and what it is known by.
