@@ -119,6 +119,8 @@ pub struct Basis {
     pub counter_hours: usize,
     /// Hours that nobody told of.
     pub missing_hours: usize,
+    /// Clusters that have counters and no recorded hours, as the others have, and so are not in here.
+    pub left_out: Vec<String>,
     /// The fewest nodes in an hour.
     pub fewest_nodes: u64,
     /// The most nodes in an hour.

@@ -10,6 +10,7 @@ mod child;
 mod client;
 pub mod command;
 pub mod config;
+pub mod greener;
 mod marks;
 pub mod outlook;
 mod own;

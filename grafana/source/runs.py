@@ -143,19 +143,28 @@ NODE = Column("Node", label="instance", width=110, link=Link(
     "This node", "/d/gramwatt-node?${datasource:queryparam}&${__url_time_range}&var-instance=${__value.raw}"))
 OUTCOME = Column("Outcome", label="state", width=110)
 
+USED = running(f"sum without (kind) ({gauge('energy_joules_total')})")
+SHOWN = f"topk(200, {USED})"
+
+
+def live(expr: str) -> str:
+    return f"{expr} and on ({KEY}) {SHOWN}"
+
+
 NOW = table(
-    "What runs now", "Progress is what the command tells. From it come the end and the whole CO2e that are predicted, with the forecast "
-    "of the grid for the hours to come; a run that tells none has neither. Of the budget: what is predicted, or emitted already.",
+    "What runs now", "The two hundred that used most energy so far. Progress is what the command tells. From it come the end and "
+    "the whole CO2e that are predicted, with the forecast of the grid for the hours to come; a run that tells none has neither. Of "
+    "the budget: what is predicted, or emitted already.",
     NO_RUNNING, [
         RUN, ID, USER, NODE,
-        Column("Progress", running(gauge("progress_ratio")), unit=RATIO, decimals=0, bar=BLUE, most=1, width=170),
-        Column("Runs for", f"(time() - {largest(START)}) * on ({KEY}) group_left (user, instance) {RUNNING}", unit=SECONDS,
+        Column("Progress", live(running(gauge("progress_ratio"))), unit=RATIO, decimals=0, bar=BLUE, most=1, width=170),
+        Column("Runs for", live(f"(time() - {largest(START)}) * on ({KEY}) group_left (user, instance) {RUNNING}"), unit=SECONDS,
                decimals=1, width=110),
-        Column("Ends", f"{running(gauge('predicted_end_timestamp_seconds'))} * 1e3", unit=TIME, width=160),
-        Column("Power", WATTS, unit=WATT, width=100),
-        Column("CO₂e so far", f"{SO_FAR} / 1e3", unit=KG, decimals=2, width=130),
-        Column("CO₂e predicted", f"{PREDICTED} / 1e3", unit=KG, decimals=2, width=140),
-        Column("Of the budget", OF_BUDGET, unit=RATIO, decimals=0, width=120, limits=BUDGETED)],
+        Column("Ends", live(f"{running(gauge('predicted_end_timestamp_seconds'))} * 1e3"), unit=TIME, width=160),
+        Column("Power", live(WATTS), unit=WATT, width=100),
+        Column("CO₂e so far", live(f"{SO_FAR} / 1e3"), unit=KG, decimals=2, width=130),
+        Column("CO₂e predicted", live(f"{PREDICTED} / 1e3"), unit=KG, decimals=2, width=140),
+        Column("Of the budget", live(OF_BUDGET), unit=RATIO, decimals=0, width=120, limits=BUDGETED)],
     sort="CO₂e predicted", height=12, alone="Runs for")
 
 TOP = f"topk(100, {whole('co2e_grams')})"
@@ -208,8 +217,8 @@ def spread(title: str, what: str, words: str) -> Panel:
     """Shares of 5 %; those that are off by half are with those that are off by more."""
     # A zero is added, or there would be a bar for -0 beside that for 0.
     off = f'count_values("off", round(clamp({error(what)} * 100, -50, 50), 5) + 0)'
-    return histogram(title, f"Number of runs by how far it was off, to 5 %: above 0 where more was predicted than was used; 50 is 50 or more. {FIRST}"
-                     f"{words}", COUNT, NO_PREDICTION, off, "off", "Off by", "percent", "Runs", color=BLUE, width=6, height=10)
+    return histogram(title, "Number of runs by how far it was off, to 5 %: above 0 where more was predicted than was used; 50 is 50 "
+                     f"or more. {FIRST}{words}", COUNT, NO_PREDICTION, off, "off", "Off by", "percent", "Runs", color=BLUE, width=6, height=10)
 
 
 PREDICTABLE = f"({ACTUAL['co2e_grams']} and on ({KEY}) {kept('first_predicted_co2e_grams:last1h')})"
@@ -226,16 +235,17 @@ PREDICTIONS = [
           width=12, height=10, sort="CO₂e", alone="CO₂e"),
 ]
 
+WORST = f"topk(100, {OVER})"
 BUDGETS = table(
-    "Runs over budget", "Runs with a budget that ran in the chosen time and emitted more than it, from the full hour after their end on; and "
+    "Runs over budget", "The hundred furthest over. Runs with a budget that ran in the chosen time and emitted more than it, from the full hour after their end on; and "
     "those that run now and are predicted to, or have already.", "No run was over its budget, or none had one", [
         RUN, ID, USER, NODE, OUTCOME,
-        Column("Of the budget", OVER, unit=RATIO, decimals=0, width=130, limits=BUDGETED),
-        Column("Budget", f"(({largest(gauge('budget_co2e_grams'))} or {kept('budget_co2e_grams:last1h')}) and on ({KEY}) {OVER}) / 1e3",
+        Column("Of the budget", WORST, unit=RATIO, decimals=0, width=130, limits=BUDGETED),
+        Column("Budget", f"(({largest(gauge('budget_co2e_grams'))} or {kept('budget_co2e_grams:last1h')}) and on ({KEY}) {WORST}) / 1e3",
                unit=KG, decimals=2, width=130),
-        Column("CO₂e", f"(({SO_FAR} or {kept('co2e_grams:last1h')}) and on ({KEY}) {OVER}) / 1e3", unit=KG, decimals=2,
+        Column("CO₂e", f"(({SO_FAR} or {kept('co2e_grams:last1h')}) and on ({KEY}) {WORST}) / 1e3", unit=KG, decimals=2,
                bar=VERMILION, width=200),
-        Column("Predicted", f"({PREDICTED} and on ({KEY}) {OVER}) / 1e3", unit=KG, decimals=2, width=130)],
+        Column("Predicted", f"({PREDICTED} and on ({KEY}) {WORST}) / 1e3", unit=KG, decimals=2, width=130)],
     sort="Of the budget", height=8, alone="Of the budget")
 
 HOW = words("""A run is one command that `gramwatt run` measures, on a node where the exporter runs:

@@ -1,6 +1,7 @@
 //! The flags of `gramwatt run`.
 
-use crate::run::command::{Measure, Task, Waiting};
+use crate::run::command::{Measure, Task};
+use crate::run::greener::Waiting;
 use crate::run::pattern::Pattern;
 use crate::run::server::NAME;
 use crate::units::Grams;
@@ -136,7 +137,8 @@ fn positive(text: &str) -> Result<f64, String> {
 fn mass(text: &str) -> Result<Grams, String> {
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let factor = match unit.trim() {
+    let factor = match unit.trim().to_lowercase().as_str() {
+        "mg" => 1e-3,
         "g" => 1.0,
         "kg" => 1e3,
         "t" => 1e6,
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn masses_and_times_as_people_write_them() {
         assert_eq!(mass("350g"), Ok(Grams(350.0)));
-        assert_eq!(mass("2 kg"), Ok(Grams(2000.0)));
+        assert_eq!(mass("2 KG"), Ok(Grams(2000.0)));
         assert_eq!(mass("1.5t"), Ok(Grams(1.5e6)));
         for wrong in ["", "2", "kg", "-1kg", "1e3kg", "2lb", "0kg"] {
             assert!(mass(wrong).is_err(), "{wrong}");

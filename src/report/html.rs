@@ -64,6 +64,9 @@ fn warnings(report: &Report) -> Markup {
         @if report.basis.synthetic_nodes > 0 {
             p.warn { "Synthetic data: hardware of " (report.basis.synthetic_nodes) " nodes is made up" }
         }
+        @if !report.basis.left_out.is_empty() {
+            p.warn { "Not in here: cluster " (report.basis.left_out.join(", ")) }
+        }
         @if report.basis.missing_hours > 0 {
             p.warn { (report.basis.missing_hours) " hours have no data: what was used in them is not in here" }
         }
@@ -333,7 +336,7 @@ fn regions(report: &Report) -> Markup {
                             }
                         }
                     }
-                    caption { "Evenly drawn from " (all.len()) " cloud regions, the cleanest to the others' end" }
+                    caption { "Evenly drawn from " (all.len()) " cloud regions, the cleanest to the dirtiest" }
                 }
                 @if !report.other_pues.is_empty() {
                     p.soft style="margin-top:.7rem" {

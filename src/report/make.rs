@@ -20,7 +20,8 @@ use std::collections::BTreeMap;
 pub fn make(server: &mut Server, order: &Order) -> Result<Report, ReportError> {
     let scope = Scope::of(&order.clusters);
     let course = hours::gather(server, &scope, order.span, order.now)?;
-    complete(server, order, &course)?;
+    let unrecorded = unrecorded(server, order, &course)?;
+    complete(server, order, &course, &unrecorded)?;
     let runs = match order.by {
         By::Run => Some(runs::ask(server, &scope, course.span, &course.stretches)?),
         _ => None,
@@ -33,6 +34,7 @@ pub fn make(server: &mut Server, order: &Order) -> Result<Report, ReportError> {
     }
     let aside = ask_aside(server, &scope, &course)?;
     let mut report = made(order, &course, aside, rows, runs);
+    report.basis.left_out = unrecorded;
     report.notes = notes::of(&report, order, server.warnings());
     Ok(report)
 }
@@ -92,7 +94,12 @@ fn ask_aside(server: &mut Server, scope: &Scope, course: &Course) -> Result<Asid
 }
 
 /// That there is something, of every cluster that was named, in every hour.
-fn complete(server: &mut Server, order: &Order, course: &Course) -> Result<(), ReportError> {
+fn complete(
+    server: &mut Server,
+    order: &Order,
+    course: &Course,
+    unrecorded: &[String],
+) -> Result<(), ReportError> {
     let seen = |name: &String| {
         course
             .hours
@@ -118,7 +125,17 @@ fn complete(server: &mut Server, order: &Order, course: &Course) -> Result<(), R
              and does it keep data for so long (--storage.tsdb.retention.time)?"
         )));
     }
-    if order.allow_gaps || course.missing.is_empty() {
+    if order.allow_gaps {
+        return Ok(());
+    }
+    if let Some(name) = unrecorded.first() {
+        return Err(ReportError::Data(format!(
+            "cluster {name:?} has counters and no recorded hours, as others have, and would not be in the report: load \
+             the recording rules (deploy/rules) where it is scraped, ask for it alone with --cluster, or leave it out with \
+             --allow-gaps"
+        )));
+    }
+    if course.missing.is_empty() {
         return Ok(());
     }
     let hours: i64 = course.missing.iter().map(|gap| gap.seconds()).sum::<i64>() / HOUR;
@@ -139,6 +156,21 @@ fn complete(server: &mut Server, order: &Order, course: &Course) -> Result<(), R
          --allow-gaps: the report then says so, and is too low where machines did run",
         gaps.join(", ")
     )))
+}
+
+/// Clusters that tell of themselves at the end of the time, and of which no hour is known.
+fn unrecorded(server: &mut Server, order: &Order, course: &Course) -> Result<Vec<String>, Failure> {
+    let queries = Queries {
+        source: Source::Counters,
+        scope: &Scope::of(&order.clusters),
+    };
+    let answer = server.instant(&queries.clusters(HOUR), course.span.to.min(order.now))?;
+    let names = answer.iter().map(|series| series.label("cluster"));
+    let unknown = names.filter(|name| {
+        let mut hours = course.hours.values();
+        !hours.any(|clusters| clusters.contains_key(*name))
+    });
+    Ok(unknown.map(|name| shown(name).to_owned()).collect())
 }
 
 /// The clusters that tell anything in the time.
@@ -204,6 +236,7 @@ fn made(
             missing_hours: course.missing.iter().map(|gap| gap.hours().count()).sum(),
             fewest_nodes: course.nodes.0,
             most_nodes: course.nodes.1,
+            left_out: Vec::new(),
             market_energy_joules: aside.contracted,
             synthetic_nodes: aside.synthetic,
             grids: aside.grids,

@@ -63,6 +63,12 @@ fn basis(report: &Report, order: &Order, notes: &mut Vec<String>) {
             basis.missing_hours
         ));
     }
+    if !basis.left_out.is_empty() {
+        notes.push(format!(
+            "INCOMPLETE: not in here is what has counters and no recorded hours: cluster {}.",
+            basis.left_out.join(", ")
+        ));
+    }
     if basis.fewest_nodes < basis.most_nodes {
         notes.push(format!(
             "Between {} and {} nodes told of their energy in an hour: some came, went, or were not heard.",

@@ -240,6 +240,15 @@ impl Queries<'_> {
         format!("count(gramwatt_node_energy_joules_total{})", self.here())
     }
 
+    /// The clusters that have counters of energy, as of the last so many seconds.
+    #[must_use]
+    pub fn clusters(self, seconds: i64) -> String {
+        let here = self.here();
+        format!(
+            "group by (cluster) (last_over_time(gramwatt_node_energy_joules_total{here}[{seconds}s]))"
+        )
+    }
+
     /// The grid zones of nodes, and who tells their intensity, as of the last so many seconds.
     #[must_use]
     pub fn grids(self, seconds: i64) -> String {

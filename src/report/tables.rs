@@ -305,7 +305,7 @@ pub fn runs(all: &Runs, top: usize) -> Grid {
     grid
 }
 
-/// The cleanest regions, this place among them, and the others' end.
+/// The cleanest and the dirtiest regions, and where this place would be among all.
 #[must_use]
 pub fn elsewhere(report: &Report) -> Grid {
     const BEST: usize = 5;
@@ -360,7 +360,7 @@ pub fn elsewhere(report: &Report) -> Grid {
         )
     });
     grid.rest = Some(format!(
-        "the {BEST} cleanest and the {WORST} others' end of {} regions{}",
+        "the {BEST} cleanest and the {WORST} dirtiest of {} regions{}",
         all.len(),
         here.unwrap_or_default()
     ));

@@ -143,6 +143,8 @@ pub struct Range {
 pub struct Node {
     /// The machine.
     pub host: String,
+    /// The moment that all of this is of, in seconds since the machine started.
+    pub at_seconds: f64,
     /// Whether it has been measured yet.
     pub ready: bool,
     /// Whether it sees the processes of whoever asks: from inside a container it may not.

@@ -217,11 +217,16 @@ impl Entry {
         }
         let joules = used(uses, known, now);
         let grams = uses.iter().filter_map(|used| used.grams);
+        // What is not divided yet emits what electricity emits now.
+        let since = outlook.mean(now.wall, Duration::ZERO);
+        let since = since.map(|factor| factor.of(joules - divided));
         let so_far = Now {
             wall: now.wall,
             elapsed: self.elapsed(now),
             joules,
-            grams: grams.reduce(|a, b| a + b),
+            grams: grams
+                .reduce(|a, b| a + b)
+                .map(|grams| grams + since.unwrap_or_default()),
         };
         self.prediction = self.progress.predict(&so_far, outlook);
         self.first = self.first.or(self.prediction);

@@ -3,7 +3,7 @@
 use super::api::{Begin, Done, Node, Prediction, Run, State};
 use super::child::{Child, Ended, Event, Signals};
 use super::client::{Client, Error};
-use super::outlook::Outlook;
+use super::greener::{self, Waiting};
 use super::own::Own;
 use super::pattern::{self, Pattern, Told};
 use super::pump::Pumps;
@@ -13,8 +13,7 @@ use super::text::{self, By};
 use crate::clock;
 use crate::config::Config;
 use crate::file;
-use crate::grid::forecast::{Forecast, Origin};
-use crate::units::{Grams, GramsPerKwh};
+use crate::units::Grams;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::signal::Signal;
@@ -32,9 +31,6 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Longest that the last figures are waited for.
 const SETTLING: Duration = Duration::from_secs(12);
-
-/// So often the forecast is looked at anew while the start is held.
-const AGAIN: Duration = Duration::from_secs(600);
 
 /// Where an exporter's socket is that has no configuration of its own: root's, and the one that systemd opens.
 const USUAL: [&str; 2] = ["/run/gramwatt/runs.sock", "/run/gramwatt-runs.sock"];
@@ -55,15 +51,6 @@ pub enum Measure {
     Exporter,
     /// This process.
     Itself,
-}
-
-/// How the start is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// No longer than this.
-    pub within: Duration,
-    /// For work of this length.
-    pub length: Duration,
 }
 
 /// What is to be done.
@@ -109,9 +96,8 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     }
     let (client, own, by) = measured(task, config)?;
     let screen = Arc::new(Screen::new(!task.quiet && io::stderr().is_terminal()));
-    let began = client.node().map_err(|error| error.to_string())?;
     if let Some(waiting) = &task.waiting
-        && let Some(signal) = hold(&client, waiting, &signals, &screen)?
+        && let Some(signal) = greener::hold(&client, waiting, &signals, &screen)?
     {
         return Ok(Ended::By(signal as i32).code());
     }
@@ -127,6 +113,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         budget_grams: task.budget.map(|grams| grams.0),
     };
     let run = client.begin(&begin).map_err(|error| error.to_string())?;
+    let began = client.node().map_err(|error| error.to_string())?;
     let mut session = Session {
         task,
         client: &client,
@@ -196,83 +183,6 @@ fn sockets(task: &Task, config: &Config) -> Vec<PathBuf> {
         all.extend(USUAL.map(PathBuf::from));
     }
     all
-}
-
-/// What electricity emits in the hours ahead, as the one who measures knows it.
-fn outlook(node: &Node, now: Timestamp) -> Option<Outlook> {
-    let hours: Vec<(Timestamp, GramsPerKwh)> = node
-        .forecast
-        .iter()
-        .filter_map(|hour| Some((hour.start.parse().ok()?, GramsPerKwh(hour.intensity))))
-        .collect();
-    let (first, last) = (hours.first()?.0, hours.last()?.0);
-    let place = |at: Timestamp| usize::try_from(at.duration_since(first).as_hours()).ok();
-    let mut all = vec![None; place(last)? + 1];
-    for (start, grams) in hours {
-        if let Some(hour) = place(start).and_then(|place| all.get_mut(place)) {
-            *hour = Some(grams);
-        }
-    }
-    let forecast = Forecast::new(first, all, Origin::Provider);
-    let intensity = node.grid.as_ref().map(|grid| GramsPerKwh(grid.intensity));
-    Some(Outlook::new(now, intensity, Some(&forecast), node.pue))
-}
-
-/// Holds the start until the cleanest hour. A signal that ends us ends the wait, and is told.
-fn hold(
-    client: &Client,
-    waiting: &Waiting,
-    signals: &Signals,
-    screen: &Screen,
-) -> Result<Option<Signal>, String> {
-    let zone = TimeZone::system();
-    let latest = clock::now().awake + waiting.within;
-    let mut said = None;
-    loop {
-        let now = clock::now();
-        let node = match (client.node(), said) {
-            (Ok(node), _) => node,
-            // An exporter that starts anew is back by then.
-            (Err(_), Some(start)) if start > now.wall => match pause(signals, now.wall, start)? {
-                None => continue,
-                signal => return Ok(signal),
-            },
-            (Err(error), _) => return Err(error.to_string()),
-        };
-        let left = latest.saturating_sub(now.awake);
-        let best = outlook(&node, now.wall)
-            .and_then(|outlook| outlook.greener(now.wall, waiting.length, left));
-        let Some(best) = best else {
-            screen.say(
-                "gramwatt: no forecast of the grid covers that work, so it starts now (a provider with a forecast, \
-                 or a few days of history, is needed)",
-            );
-            return Ok(None);
-        };
-        if best.start <= now.wall {
-            return Ok(None);
-        }
-        let gain = 100.0 * (1.0 - best.mean.0 / best.mean_now.0);
-        if said != Some(best.start) {
-            said = Some(best.start);
-            screen.say(&format!(
-                "gramwatt: holds the start until {}: {:.0} g/kWh instead of {:.0} ({gain:.0} % less)",
-                text::clock(best.start, now.wall, &zone),
-                best.mean.0,
-                best.mean_now.0
-            ));
-        }
-        if let Some(signal) = pause(signals, now.wall, best.start)? {
-            return Ok(Some(signal));
-        }
-    }
-}
-
-/// Waits until a moment, and no longer than until it is time to look again.
-fn pause(signals: &Signals, now: Timestamp, until: Timestamp) -> Result<Option<Signal>, String> {
-    let wait = Duration::try_from(now.duration_until(until)).unwrap_or_default();
-    let ended = signals.end(wait.min(AGAIN));
-    ended.map_err(|error| format!("cannot wait: {error}"))
 }
 
 /// A command that goes on.
@@ -386,7 +296,10 @@ impl Session<'_> {
                 let said = text::predicted(&self.run, &told, now, &zone);
                 self.screen
                     .say(&format!("gramwatt: predicted for all of it: {said}"));
-                self.offer(&told, now, &zone);
+                let node = self.client.node().ok();
+                let offer =
+                    node.and_then(|node| greener::offer(&node, told.seconds.expected, now, &zone));
+                offer.iter().for_each(|offer| self.screen.say(offer));
                 child.send(Signal::SIGTERM);
             }
         }
@@ -407,22 +320,6 @@ impl Session<'_> {
                 said(grams.expected).unwrap_or_default(),
                 said(grams.low).unwrap_or_default(),
                 said(budget).unwrap_or_default(),
-            ));
-        }
-    }
-
-    /// When the same work would be cleaner.
-    fn offer(&self, told: &Prediction, now: Timestamp, zone: &TimeZone) {
-        let Ok(node) = self.client.node() else { return };
-        let length = Duration::try_from_secs_f64(told.seconds.expected).unwrap_or_default();
-        let within = Duration::from_secs(24 * 3600);
-        let best = outlook(&node, now).and_then(|outlook| outlook.greener(now, length, within));
-        if let Some(best) = best.filter(|best| best.start > now) {
-            let gain = 100.0 * (1.0 - best.mean.0 / best.mean_now.0);
-            self.screen.say(&format!(
-                "gramwatt: {gain:.0} % less from {} on: --wait-for-greener=24h --duration={}m",
-                text::clock(best.start, now, zone),
-                length.as_secs().div_ceil(60),
             ));
         }
     }

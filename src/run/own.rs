@@ -37,6 +37,9 @@ impl Own {
     /// # Errors
     /// What is wrong with the configuration, or what the system does not give.
     pub fn start(config: &Config) -> Result<Self, String> {
+        if config.demo {
+            return Err("--demo: nothing runs on a synthetic node: leave it out".to_owned());
+        }
         let mut config = config.clone();
         // Nobody is asked for names of pods or jobs: the run has its own.
         config.workloads.source = Source::List(vec![ManagerName::Systemd]);

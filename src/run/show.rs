@@ -69,6 +69,7 @@ pub fn node(snapshot: &Snapshot, sees_you: bool) -> api::Node {
     let hours = snapshot.outlook.iter().flat_map(|o| o.forecast.known());
     api::Node {
         host: snapshot.host.to_string(),
+        at_seconds: snapshot.at.map_or(0.0, |at| at.boot.as_secs_f64()),
         ready: snapshot.ready,
         sees_you,
         methods: methods.collect(),

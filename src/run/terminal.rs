@@ -89,8 +89,10 @@ impl Screen {
         if !self.live || state.midway || state.whole {
             return;
         }
-        let width = tcgetwinsize(io::stderr()).map_or(80, |size| size.ws_col);
-        let room = usize::from(width.max(20)) - 1;
+        // Some terminals do not know their size.
+        let width = tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+        let width = if width == 0 { 80 } else { width.max(20) };
+        let room = usize::from(width) - 1;
         let cut: String = line.chars().take(room).collect();
         // Where it cannot be drawn there is nobody to miss it.
         let _ = write!(io::stderr().lock(), "\r\x1b[K{cut}");

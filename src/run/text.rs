@@ -122,25 +122,31 @@ pub fn report(run: &Run, ended: Option<Ended>, [began, after]: [&Node; 2], by: &
     let mut line = |name: &str, text: String| {
         let _ = writeln!(out, "  {name:<11} {text}");
     };
-    line(
-        "energy",
-        format!("{}{}", energy(run.joules), kinds(run, after)),
-    );
-    line("CO2e", emissions(run, after));
-    if run.seconds > 0.0 {
-        let mean = watts(Some(run.joules / run.seconds));
-        // Before its first readings it had used nothing that is known.
-        let before = began.joules.unwrap_or_default();
-        let whole = after.joules.map(|after| after - before);
-        let whole = whole.filter(|whole| *whole >= run.joules);
-        let whole = whole.map(|whole| {
-            format!(
-                "; all of {} used {} in that time",
-                after.host,
-                energy(whole)
-            )
+    let whole = whole(run, began, after);
+    if run.joules > 0.0 {
+        line(
+            "energy",
+            format!("{}{}", energy(run.joules), kinds(run, after)),
+        );
+        line("CO2e", emissions(run, after));
+        if let Some(making) = whole.as_ref().and_then(|whole| whole.making) {
+            line(
+                "embodied",
+                format!(
+                    "{}, its share of the making of {}",
+                    mass(making),
+                    after.host
+                ),
+            );
+        }
+        let all = whole.map(|whole| {
+            let all = energy(whole.joules);
+            format!("; all of {} used {all} in that time", after.host)
         });
-        line("mean power", mean + &whole.unwrap_or_default());
+        let mean = watts(Some(run.joules / run.seconds));
+        line("mean power", mean + &all.unwrap_or_default());
+    } else {
+        line("energy", "too little to tell".to_owned());
     }
     if let Some(told) = &run.first_prediction {
         line("predicted", foretold(run, told));
@@ -176,6 +182,27 @@ pub fn report(run: &Run, ended: Option<Ended>, [began, after]: [&Node; 2], by: &
     out
 }
 
+/// What all of the machine used while a run went on, and the run's share of its making in that time.
+struct Whole {
+    joules: f64,
+    /// In grams, by the run's share of the energy.
+    making: Option<f64>,
+}
+
+/// By the mean power between two moments close to the run's beginning and its end; `None` for a run that was shorter than
+/// the time between two looks.
+fn whole(run: &Run, began: &Node, after: &Node) -> Option<Whole> {
+    let between = after.at_seconds - began.at_seconds;
+    if between < 1.0 || run.seconds <= 0.0 {
+        return None;
+    }
+    let in_time = |before: f64, after: f64| (after - before) / between * run.seconds;
+    let joules = in_time(began.joules?, after.joules?);
+    let making = began.embodied_grams.zip(after.embodied_grams);
+    let making = making.map(|(before, after)| in_time(before, after) * run.joules / joules);
+    (joules >= run.joules).then_some(Whole { joules, making })
+}
+
 /// What so many grams are as much as: the first thing of which it is more than a tenth.
 fn alike(grams: f64) -> Option<String> {
     let known = ["car-km-us", "phone-charge"];
@@ -193,6 +220,7 @@ fn kinds(run: &Run, node: &Node) -> String {
     let parts: Vec<String> = run
         .kinds
         .iter()
+        .filter(|(_, used)| used.joules > 0.0)
         .map(|(kind, used)| {
             let method = node.methods.get(kind).map_or("", String::as_str);
             format!("{kind} {} ({method})", energy(used.joules))

@@ -294,7 +294,7 @@ fn alerts_can_be_switched_and_their_thresholds_set() {
         .filter(|rule| {
             rule["record"]
                 .as_str()
-                .is_some_and(|name| name.contains("budget"))
+                .is_some_and(|name| name.contains("co2e_budget"))
         })
         .map(|rule| (&rule["expr"], &rule["labels"]["label_team"]))
         .collect();

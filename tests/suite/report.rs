@@ -753,6 +753,64 @@ fn recorded_hours_go_before_counters_and_none_is_counted_twice() {
 }
 
 #[test]
+fn a_cluster_without_rules_is_not_left_out_in_silence() {
+    let mut history = History::default();
+    nodes(&mut history, &(START..START + 3 * HOUR + 60));
+    for hour in [1, 2, 3] {
+        let series = "cluster:gramwatt_node_energy_joules:increase1h{cluster=\"west\"}";
+        history.at(series, START + hour * HOUR + 137, KWH);
+    }
+    let server = history.served();
+    let words = [
+        "cluster \"east\" has counters and no recorded hours",
+        "--cluster",
+    ];
+    refused(&server.url(), &[FROM, TO], &words);
+    let west = json(&server, &[FROM, TO, "--allow-gaps"]);
+    near("west", number(&west, "/total/energy_joules"), 3.0 * KWH);
+    assert_eq!(west["clusters"], serde_json::json!(["west"]));
+    assert_eq!(west["basis"]["left_out"], serde_json::json!(["east"]));
+    let east = json(&server, &[FROM, TO, "--cluster=east"]);
+    near("east", number(&east, "/total/energy_joules"), 4.5 * KWH);
+}
+
+#[test]
+fn the_hour_that_runs_is_of_counters() {
+    let now = jiff::Timestamp::now().as_second();
+    let hour = now / HOUR * HOUR;
+    let mut history = History::default();
+    nodes(&mut history, &(hour - 3 * HOUR..now));
+    for end in [hour - HOUR, hour]
+        .map(|end| end + 137)
+        .into_iter()
+        .filter(|at| *at < now)
+    {
+        for metric in ["node_energy_joules", "node_co2e_energy_joules"] {
+            let series = format!("cluster:gramwatt_{metric}:increase1h{{cluster=\"east\"}}");
+            history.at(&series, end, 1.5 * KWH);
+            let node = "cluster=\"east\",job=\"gramwatt\",instance=\"a\"";
+            history.at(
+                &format!("node:gramwatt_{metric}:increase1h{{{node}}}"),
+                end,
+                1.5 * KWH,
+            );
+        }
+    }
+    let server = history.served();
+    let shown = json(&server, &["--from=now-2h", "--to=now+1d", "--by=node"]);
+    let joules = number(&shown, "/total/energy_joules");
+    let seconds = f64::from(i32::try_from(now - (now - 2 * HOUR) / HOUR * HOUR).unwrap());
+    // Recorded hours lie 137 s beside the full ones, and the last scrape a minute before now.
+    assert!(
+        (joules - 1500.0 * seconds).abs() < 1500.0 * 400.0,
+        "{joules} in {seconds} s"
+    );
+    assert_eq!(shown["basis"]["missing_hours"], 0);
+    let rows: f64 = column(&shown, "energy_joules").values().sum();
+    near("rows", rows, joules);
+}
+
+#[test]
 fn an_hour_without_data_is_an_error_until_it_is_let_pass() {
     let mut history = History::default();
     nodes(&mut history, &(START..START + HOUR + 60));
