@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +35,9 @@ pub enum Error {
     /// It is there and says no.
     #[error("{0}")]
     Refused(String),
+    /// It is there and cannot: it has too much to do, or sees nobody.
+    #[error("{0}")]
+    Unable(String),
     /// What it says is not what it should be.
     #[error("{path}: {reason}")]
     Strange {
@@ -131,11 +134,17 @@ impl Client {
         let asked = self
             .runtime
             .block_on(async { tokio::time::timeout(LONGEST, self.ask(method, place, text)).await });
-        let (is_well, text) = asked.map_err(|_| strange("no answer in time".into()))??;
-        if !is_well {
+        let (status, text) = asked.map_err(|_| strange("no answer in time".into()))??;
+        if !status.is_success() {
             let refused = serde_json::from_slice::<Refused>(&text);
+            let is_able = ![
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+            ]
+            .contains(&status);
             return Err(match refused {
-                Ok(Refused { error }) => Error::Refused(error),
+                Ok(Refused { error }) if is_able => Error::Refused(error),
+                Ok(Refused { error }) => Error::Unable(error),
                 Err(_) => strange("answers, and not as Gramwatt does".into()),
             });
         }
@@ -147,7 +156,7 @@ impl Client {
         method: Method,
         place: &str,
         text: Vec<u8>,
-    ) -> Result<(bool, Bytes), Error> {
+    ) -> Result<(StatusCode, Bytes), Error> {
         let strange = |error: hyper::Error| Error::Strange {
             path: self.path.clone(),
             reason: error.to_string(),
@@ -171,13 +180,13 @@ impl Client {
             reason: error.to_string(),
         })?;
         let response = sender.send_request(request).await.map_err(strange)?;
-        let is_well = response.status().is_success();
+        let status = response.status();
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         connection.abort();
         let body = body.map_err(|error| Error::Strange {
             path: self.path.clone(),
             reason: error.to_string(),
         })?;
-        Ok((is_well, body.to_bytes()))
+        Ok((status, body.to_bytes()))
     }
 }

@@ -94,7 +94,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     if let Some(path) = &task.report {
         writable(path)?;
     }
-    let (client, own, by) = measured(task, config)?;
+    let (mut client, mut own, mut by) = measured(task, config)?;
     let screen = Arc::new(Screen::new(!task.quiet && io::stderr().is_terminal()));
     if let Some(waiting) = &task.waiting
         && let Some(signal) = greener::hold(&client, waiting, &signals, &screen)?
@@ -112,7 +112,16 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         children_alone: true,
         budget_grams: task.budget.map(|grams| grams.0),
     };
-    let run = client.begin(&begin).map_err(|error| error.to_string())?;
+    let mut begun = client.begin(&begin);
+    if let Err(Error::Unable(why)) = &begun
+        && task.measure == Measure::Auto
+        && own.is_none()
+    {
+        screen.say(&format!("gramwatt: {why}; so this process measures"));
+        (client, own, by) = itself(config)?;
+        begun = client.begin(&begin);
+    }
+    let run = begun.map_err(|error| error.to_string())?;
     let began = client.node().map_err(|error| error.to_string())?;
     let mut session = Session {
         task,
@@ -143,8 +152,11 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     Ok(if stopped { 0 } else { ended.code() })
 }
 
+/// Who measures: how it is asked, what ends with us, and what it is called.
+type Measurer = (Client, Option<Own>, By);
+
 /// Finds who measures.
-fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), String> {
+fn measured(task: &Task, config: &Config) -> Result<Measurer, String> {
     let client = |path: &Path| Client::new(path).map_err(|error| error.to_string());
     let mut reasons = Vec::new();
     if task.measure != Measure::Itself {
@@ -168,8 +180,13 @@ fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), S
             reasons.join("; ")
         ));
     }
+    itself(config)
+}
+
+/// Measures in this process.
+fn itself(config: &Config) -> Result<Measurer, String> {
     let own = Own::start(config)?;
-    let client = client(own.socket())?;
+    let client = Client::new(own.socket()).map_err(|error| error.to_string())?;
     Ok((client, Some(own), By::Itself))
 }
 
@@ -336,7 +353,7 @@ impl Session<'_> {
             }
             Err(_) if self.away => {}
             Err(error) => {
-                self.away = !matches!(error, Error::Refused(_));
+                self.away = !matches!(error, Error::Refused(_) | Error::Unable(_));
                 let trouble = Some(error.to_string());
                 if self.trouble != trouble {
                     self.screen.say(&format!(

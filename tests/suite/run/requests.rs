@@ -175,9 +175,23 @@ fn a_run_is_refused_where_nobody_looks() {
         at("state.directory", "state"),
     ]);
     let mark = folder.path().join("mark");
-    let mut run = gramwatt(["run", "--by=exporter", &at("socket", "state/runs.sock")]);
-    let run = over(run.args(["--", "touch"]).arg(&mark));
+    let socket = at("socket", "state/runs.sock");
+    let asked = |who: &str| {
+        let mut run = gramwatt(["run", &format!("--by={who}"), &socket]);
+        over(run.args(["--", "touch"]).arg(&mark))
+    };
+    let run = asked("exporter");
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.err.contains("(workloads.source: none)"), "{run:?}");
     assert!(!mark.exists());
+    // Nobody's job fails for that, unless it is asked for.
+    let run = asked("auto");
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.err.contains(
+        "(workloads.source: none), so that no run can be told apart; so this process measures\n"
+    ));
+    assert!(
+        run.err.contains("measured    by itself") && mark.exists(),
+        "{run:?}"
+    );
 }
