@@ -9,6 +9,7 @@ pub mod query;
 pub mod rows;
 pub mod runs;
 pub mod time;
+pub mod units;
 mod blocks;
 mod html;
 mod latex;

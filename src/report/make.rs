@@ -7,7 +7,9 @@ use super::query::{Queries, Scope, Source};
 use super::rows::{self, By, Row};
 use super::runs::{self, Runs};
 use super::time::{DAY, HOUR, told};
-use super::{Basis, Equivalent, Grid, Hour, Order, Report, ReportError, Sci, Total, notes, shown};
+use super::{
+    Basis, Equivalent, Grid, Hour, Order, Report, ReportError, Sci, Total, notes, shown, units,
+};
 use crate::data;
 use crate::units::{Grams, Joules};
 use jiff::Timestamp;
@@ -26,6 +28,9 @@ pub fn make(server: &mut Server, order: &Order) -> Result<Report, ReportError> {
         By::Run => Some(runs::ask(server, &scope, course.span, &course.stretches)?),
         _ => None,
     };
+    if let Some(runs) = &runs {
+        units::check(runs, &order.units_of_runs).map_err(ReportError::Data)?;
+    }
     let rows = rows::ask(server, &scope, order.by, &course.stretches)?;
     if order.by == By::Node && rows.is_empty() {
         return Err(ReportError::Data(
@@ -284,8 +289,7 @@ fn by_energy(joules: Joules, total: &Total) -> Option<Grams> {
 fn runs_with_units(mut runs: Runs, order: &Order, total: &Total) -> Runs {
     for run in &mut runs.runs {
         run.embodied_co2e_grams = by_energy(run.energy_joules, total);
-        let mut told = order.units_of_runs.iter();
-        let units = told.find(|(name, _)| run.is(name)).map(|(_, units)| *units);
+        let units = units::of(run, &order.units_of_runs);
         run.functional_units = units;
         let all = run
             .co2e_grams

@@ -99,12 +99,6 @@ impl Run {
         let is_known = self.state == State::Succeeded && self.energy_joules.0 > 0.0;
         is_known.then(|| predicted.0 / self.energy_joules.0 - 1.0)
     }
-
-    /// Whether `name` means it: by name or by id.
-    #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.run == name || self.run_id == name
-    }
 }
 
 /// All runs of a time.
@@ -375,8 +369,28 @@ fn summed(runs: Vec<Run>, before: &BTreeSet<String>) -> Runs {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A run that ended well, of 1 kWh and 300 g.
+    pub fn run(name: &str, id: &str) -> Run {
+        Run {
+            run: name.to_owned(),
+            run_id: id.to_owned(),
+            user: "ada".to_owned(),
+            state: State::Succeeded,
+            start_timestamp_seconds: None,
+            duration_seconds: Some(3600.0),
+            energy_joules: Joules(3.6e6),
+            co2e_grams: Some(Grams(300.0)),
+            embodied_co2e_grams: None,
+            first_predicted_energy_joules: None,
+            first_predicted_co2e_grams: None,
+            budget_co2e_grams: None,
+            functional_units: None,
+            sci_grams: None,
+        }
+    }
 
     #[test]
     fn the_end_of_a_run_goes_before_its_beginning() {

@@ -986,6 +986,11 @@ fn runs_are_whole_and_say_how_they_ended() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+    refused(
+        &server.url(),
+        &[FROM, TO, "--by=run", "--units=trian=30"],
+        &["--units trian: no run", "nearest: train"],
+    );
     let csv = printed(&server, &[FROM, TO, "--by=run", "--format=csv"]);
     assert_eq!(
         csv::Reader::from_reader(csv.as_bytes()).records().count(),
@@ -1060,7 +1065,15 @@ fn a_report_that_cannot_be_made_says_why() {
         (vec![from, "--units=0"], "more than 0"),
         (vec![from, "--units=many"], "no number"),
         (vec![from, by, "--units=r1=3"], "add --by run"),
+        (
+            vec![from, "--by=run", "--units=r1=3", "--units=r1=4"],
+            "--units r1=N is given twice",
+        ),
         (vec![from, "--functional-unit=job"], "--units"),
+        (
+            vec![from, "--functional-unit= ", "--units=5"],
+            "a functional unit has a name",
+        ),
         (vec![from, "--compare=acme"], "there are"),
         (vec![from, "--top=0"], "--top"),
         (vec![from, "--token-file=/nowhere"], "/nowhere"),
