@@ -273,10 +273,14 @@ fn equivalents(report: &Report) -> Markup {
         @if !report.equivalents.is_empty() {
             section {
                 h2 { "The CO₂e by location is as much as" }
-                div.many {
-                    @for one in &report.equivalents {
-                        div { b { (words::count(one.count)) } (one.name) span { (one.meaning) " (" (publisher(one)) ")" } }
+                @if report.equivalents.iter().any(words::is_something) {
+                    div.many {
+                        @for one in &report.equivalents {
+                            div { b { (words::count(one.count)) } (one.name) span { (one.meaning) " (" (publisher(one)) ")" } }
+                        }
                     }
+                } @else {
+                    @for line in words::equivalents(&report.equivalents) { p { (line) } }
                 }
             }
         }

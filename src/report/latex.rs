@@ -201,7 +201,7 @@ fn sure(report: &Report, said: &mut String) {
 /// What it is as much as, and for how much work.
 fn compared(report: &Report, said: &mut String) {
     let car = report.equivalents.iter().find(|one| one.id == "car-km-us");
-    if let Some(car) = car {
+    if let Some(car) = car.filter(|car| words::is_something(car)) {
         let _ = writeln!(
             said,
             "This is as much as {} {}~\\cite{{gramwatt-epa-equivalencies}}.",
