@@ -175,7 +175,8 @@ impl Report {
     pub fn order(&self, now: Timestamp) -> Result<Order, String> {
         let time =
             |flag: &str, text: &str| moment(text, now).map_err(|error| format!("{flag}: {error}"));
-        let span = Span::between(time("--from", &self.from)?, time("--to", &self.to)?, now)?;
+        let (from, to) = (time("--from", &self.from)?, time("--to", &self.to)?);
+        let span = Span::between(from, to, now)?;
         let by = match self.by {
             ByWhat::Team => By::Team,
             ByWhat::Workload => By::Workload,
@@ -206,6 +207,10 @@ impl Report {
             return Err("--units NAME=N is of a run: add --by run".to_owned());
         }
         Ok(Order {
+            asked: Span {
+                from: from.as_second(),
+                to: to.as_second(),
+            },
             span,
             now: now.as_second(),
             clusters: self.cluster.clone(),

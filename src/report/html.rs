@@ -70,6 +70,9 @@ fn warnings(report: &Report) -> Markup {
         @if report.basis.missing_hours > 0 {
             p.warn { (report.basis.missing_hours) " hours have no data: what was used in them is not in here" }
         }
+        @if report.basis.unheard_seconds > 0 {
+            p.warn { "In a part of the hours no node was heard: what was used then is not in here" }
+        }
     }
 }
 

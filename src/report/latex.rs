@@ -193,6 +193,15 @@ fn sure(report: &Report, said: &mut String) {
             report.basis.missing_hours
         );
     }
+    if report.basis.unheard_seconds > 0 {
+        #[allow(clippy::cast_precision_loss)]
+        let silent = words::duration(report.basis.unheard_seconds as f64);
+        let _ = writeln!(
+            said,
+            "What was used in about {} in which nobody measured is not in these figures.",
+            figure(&silent)
+        );
+    }
     if report.basis.synthetic_nodes > 0 {
         *said += "The hardware is synthetic: these figures are a demonstration.\n";
     }

@@ -155,7 +155,7 @@ fn complete(
     } else {
         ""
     };
-    let all = course.span.seconds() / HOUR;
+    let all = course.span.hours().count();
     Err(ReportError::Data(format!(
         "in {hours} of {all} hours no node told of its energy: {}{more}. Ask for another time, or let it pass with \
          --allow-gaps: the report then says so, and is too low where machines did run",
@@ -239,6 +239,7 @@ fn made(
             recorded_hours: course.sources.0,
             counter_hours: course.sources.1,
             missing_hours: course.missing.iter().map(|gap| gap.hours().count()).sum(),
+            unheard_seconds: course.unheard,
             fewest_nodes: course.nodes.0,
             most_nodes: course.nodes.1,
             left_out: Vec::new(),
