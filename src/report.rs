@@ -4,6 +4,7 @@
 
 pub mod elsewhere;
 pub mod hours;
+mod making;
 pub mod prometheus;
 pub mod query;
 pub mod rows;

@@ -26,7 +26,8 @@ pub struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, what: What, value: f64) {
+    /// Adds to one of them.
+    pub(super) fn add(&mut self, what: What, value: f64) {
         let sum = &mut self.values[what as usize];
         *sum = Some(sum.unwrap_or(0.0) + value);
     }
@@ -187,6 +188,14 @@ fn put(hours: &mut Hours, hour: i64, series: &Series, what: What, value: f64) {
     clusters.entry(cluster).or_default().add(what, value);
 }
 
+/// The full hour that a recorded one is for: that which holds its middle.
+#[must_use]
+pub fn of_sample(at: f64) -> i64 {
+    #[allow(clippy::cast_possible_truncation)]
+    let end = at.ceil() as i64;
+    (end - HALF - 1).div_euclid(HOUR) * HOUR
+}
+
 /// Recorded hours; how long after the full hour they end, where there are any.
 fn recorded(
     server: &mut Server,
@@ -206,7 +215,7 @@ fn recorded(
                 for (at, value) in &series.samples {
                     #[allow(clippy::cast_possible_truncation)]
                     let end = at.ceil() as i64;
-                    let hour = (end - HALF - 1).div_euclid(HOUR) * HOUR;
+                    let hour = of_sample(*at);
                     let is_told = what == What::Energy || hours.contains_key(&hour);
                     if piece.from <= hour && hour < piece.to && is_told {
                         shift.get_or_insert(end - hour - HOUR);

@@ -8,7 +8,8 @@ use super::rows::{self, By, Row};
 use super::runs::{self, Runs};
 use super::time::{DAY, HOUR, told};
 use super::{
-    Basis, Equivalent, Grid, Hour, Order, Report, ReportError, Sci, Total, notes, shown, units,
+    Basis, Equivalent, Grid, Hour, Order, Report, ReportError, Sci, Total, making, notes, shown,
+    units,
 };
 use crate::data;
 use crate::units::{Grams, Joules};
@@ -24,12 +25,13 @@ pub fn make(server: &mut Server, order: &Order) -> Result<Report, ReportError> {
     let course = hours::gather(server, &scope, order.span, order.now)?;
     let unrecorded = unrecorded(server, order, &course)?;
     complete(server, order, &course, &unrecorded)?;
-    let runs = match order.by {
+    let mut runs = match order.by {
         By::Run => Some(runs::ask(server, &scope, course.span, &course.stretches)?),
         _ => None,
     };
-    if let Some(runs) = &runs {
+    if let Some(runs) = &mut runs {
         units::check(runs, &order.units_of_runs).map_err(ReportError::Data)?;
+        making::share(server, &scope, &course, order.now, runs)?;
     }
     let rows = rows::ask(server, &scope, order.by, &course.stretches)?;
     if order.by == By::Node && rows.is_empty() {
@@ -276,20 +278,16 @@ fn with_embodied(mut rows: Vec<Row>, total: &Total) -> Vec<Row> {
     for row in &mut rows {
         row.embodied_co2e_grams = row
             .embodied_co2e_grams
-            .or_else(|| by_energy(row.energy_joules, total));
+            .or_else(|| making::of_total(row.energy_joules, total));
     }
     rows
 }
 
-fn by_energy(joules: Joules, total: &Total) -> Option<Grams> {
-    let all = total.energy_joules.0;
-    let made = total.embodied_co2e_grams?;
-    (all > 0.0).then(|| made.times(joules.0 / all))
-}
-
 fn runs_with_units(mut runs: Runs, order: &Order, total: &Total) -> Runs {
     for run in &mut runs.runs {
-        run.embodied_co2e_grams = by_energy(run.energy_joules, total);
+        run.embodied_co2e_grams = run
+            .embodied_co2e_grams
+            .or_else(|| making::of_total(run.energy_joules, total));
         let units = units::of(run, &order.units_of_runs);
         run.functional_units = units;
         let all = run

@@ -163,7 +163,13 @@ fn shared(report: &Report, notes: &mut Vec<String>) {
     if report.by == By::Node {
         return;
     }
-    if report.total.embodied_co2e_grams.is_some() {
+    if report.total.embodied_co2e_grams.is_some() && report.by == By::Run {
+        notes.push(
+            "Only nodes know what they are made of: the making goes to each run by its share of the energy of its cluster \
+             while it ran, whatever time is reported on."
+                .to_owned(),
+        );
+    } else if report.total.embodied_co2e_grams.is_some() {
         notes.push(format!(
             "Only nodes know what they are made of: the making goes to each {} by its share of the energy.",
             report.by.name()
