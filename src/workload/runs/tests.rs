@@ -218,7 +218,7 @@ fn a_child_that_leaves_unwaited_costs_no_more_than_two_looks() {
     let roster = Roster::default();
     roster.add("run".into(), head(10));
     let mut families = Families::new(proc.path(), roster);
-    let mut look = |families: &mut Families| families.look(Duration::from_secs(9))[0].cpu;
+    let look = |families: &mut Families| families.look(Duration::from_secs(9))[0].cpu;
     assert_eq!(look(&mut families), Duration::from_secs(101));
     write(&proc, &process(10, 1, "12", (0, 0)));
     let told: Vec<u64> = (2..6)
