@@ -111,6 +111,7 @@ async fn tell_runs(config: &Config, passed: Option<UnixListener>, station: &Stat
         let site = server::Site {
             proc: config.path.procfs.clone(),
             latest: station.latest(),
+            roster: station.roster(),
             ask: station.ask(),
         };
         let served = match passed.map_or_else(|| server::open(&path), Ok) {

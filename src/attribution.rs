@@ -172,8 +172,8 @@ impl Attribution {
 
     /// Until when it is known what runs used (time since boot).
     #[must_use]
-    pub fn runs_known(&self) -> Option<Duration> {
-        self.runs.known()
+    pub fn runs_known(&self, now: Duration) -> Option<Duration> {
+        self.runs.known(now)
     }
 
     /// Takes a new policy from now on.
@@ -294,6 +294,7 @@ impl Attribution {
                 window.requests.push((*to, of(cpus, all)));
             }
         }
+        let time = (window.from, window.to);
         window.runs.extend(census.runs.iter().map(|seen| {
             #[allow(clippy::cast_precision_loss)]
             let (cpu, memory) = (
@@ -303,7 +304,8 @@ impl Attribution {
             RunShare {
                 id: Arc::clone(&seen.id),
                 cpu,
-                memory: (cpu + memory) / 2.0,
+                // One that began or ended meanwhile held it for a part of the time.
+                memory: (cpu + memory * self.runs.within(&seen.id, time)) / 2.0,
             }
         }));
         window
@@ -365,7 +367,7 @@ impl Attribution {
             for piece in self.divided(device, kind, chunk) {
                 self.share_out(kind, &piece, &mut flow, now);
                 self.runs
-                    .book(kind, &piece.chunk, &piece.runs, &mut of_runs);
+                    .book(kind, &piece.chunk, &piece.runs, &mut of_runs, now);
             }
         }
         if until.is_zero() {

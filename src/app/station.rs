@@ -17,7 +17,7 @@ use crate::setup::{Setup, Watch};
 use crate::snapshot::Snapshot;
 use crate::state::Store;
 use crate::workload::census::Census;
-use crate::workload::runs::Id;
+use crate::workload::runs::{Id, Roster};
 use crate::workload::watch::Lookout;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +53,7 @@ const QUEUE: usize = 64;
 pub struct Station {
     orders: SyncSender<Order>,
     latest: watch::Receiver<Arc<Snapshot>>,
+    roster: Roster,
     keeper: JoinHandle<()>,
 }
 
@@ -74,7 +75,8 @@ impl Station {
         let doors = Doors::default();
         let grid = ask(&mut setup, 0, books.as_deref(), &doors, &orders)?;
         let facility = visit(&mut setup, 0, &doors, &orders)?;
-        let workloads = observe(&mut setup, 0, &engine.roster(), &latest, &orders)?;
+        let roster = engine.roster();
+        let workloads = observe(&mut setup, 0, &roster, &latest, &orders)?;
         let keeper = Keeper {
             lasting: store
                 .is_none()
@@ -102,6 +104,7 @@ impl Station {
         Ok(Self {
             orders,
             latest,
+            roster,
             keeper,
         })
     }
@@ -110,6 +113,12 @@ impl Station {
     #[must_use]
     pub fn latest(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.latest.clone()
+    }
+
+    /// The runs that are followed.
+    #[must_use]
+    pub fn roster(&self) -> Roster {
+        self.roster.clone()
     }
 
     /// Asks something of the book of runs.

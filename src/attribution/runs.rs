@@ -4,7 +4,7 @@
 use super::page::{Amount, Amounts, add};
 use super::pending::Chunk;
 use super::split::{self, Share};
-use super::windows::{Occupied, Window};
+use super::windows::{Occupied, RunShare, Window};
 use super::{Idle, PATIENCE};
 use crate::sensor::Kind;
 use crate::units::{Grams, Joules, Watts};
@@ -34,6 +34,8 @@ pub struct RunUse {
     pub grams: Option<Grams>,
     /// Mean power over the last time that could be divided; `None` while nobody knows.
     pub watts: Option<Watts>,
+    /// When its first was booked (time since boot).
+    pub opened: Duration,
 }
 
 /// The books of all runs.
@@ -86,7 +88,14 @@ impl Runs {
     }
 
     /// Books what runs have of a piece of a device's energy.
-    pub fn book(&mut self, kind: Kind, piece: &Chunk, parts: &[Part], sum: &mut Gathered) {
+    pub fn book(
+        &mut self,
+        kind: Kind,
+        piece: &Chunk,
+        parts: &[Part],
+        sum: &mut Gathered,
+        now: Duration,
+    ) {
         for Part { id, part, .. } in parts {
             let Some(book) = self.books.get_mut(id) else {
                 continue;
@@ -95,7 +104,8 @@ impl Runs {
             let amount = Amount {
                 joules: piece.joules.times(part),
                 grams: piece.grams.map(|grams| grams.times(part)),
-                ..Amount::default()
+                reserved: None,
+                opened: now,
             };
             add(&mut book.amounts, kind, &amount);
             *sum.entry(Arc::clone(id)).or_default() += amount.joules;
@@ -140,25 +150,28 @@ impl Runs {
                 joules: amount.joules,
                 grams: amount.grams,
                 watts: watts.get(kind).copied(),
+                opened: amount.opened,
             })
             .collect()
     }
 
-    /// Until when all devices that are read often have been divided; what a slow meter adds to `other` may be later.
-    pub fn known(&self) -> Option<Duration> {
+    /// Until when all devices that are read often have been divided; what a slow meter adds to `other` may be later, and
+    /// a device that has fallen silent is not waited for. `None` before anything was.
+    pub fn known(&self, now: Duration) -> Option<Duration> {
         let flows = self.flows.values();
         let near = flows.filter(|flow| flow.kind != Kind::Other);
-        near.map(|flow| flow.until).min()
+        let oldest = now.saturating_sub(PATIENCE);
+        near.map(|flow| flow.until.max(oldest)).min()
     }
 
-    /// What of each run lies in a piece of an accelerator's time: between its beginning and its end.
-    pub fn within(&self, id: &str, piece: &Chunk) -> f64 {
+    /// What part of a time lies between a run's beginning and its end.
+    pub fn within(&self, id: &str, (from, to): (Duration, Duration)) -> f64 {
         let Some(book) = self.books.get(id) else {
             return 0.0;
         };
-        let until = book.until.unwrap_or(piece.to).min(piece.to);
-        let time = until.saturating_sub(book.since.max(piece.from));
-        let all = piece.time().as_secs_f64();
+        let until = book.until.unwrap_or(to).min(to);
+        let time = until.saturating_sub(book.since.max(from));
+        let all = to.saturating_sub(from).as_secs_f64();
         if all > 0.0 {
             time.as_secs_f64() / all
         } else {
@@ -181,15 +194,16 @@ pub(super) fn of_processor(window: &Window, kind: Kind, rest: f64, policy: Idle)
         Kind::Dram => &window.memory,
         _ => &window.cpu,
     };
+    let did = |run: &RunShare| match kind {
+        Kind::Dram => run.memory,
+        _ => run.cpu,
+    };
     let all: f64 = work.iter().map(|(_, part)| part.max(0.0)).sum();
+    // Where nobody else is known: several runs have no more than there is, either.
+    let all = all.max(window.runs.iter().map(did).sum());
     let runs = window.runs.iter();
     runs.map(|run| {
-        let work = if kind == Kind::Dram {
-            run.memory
-        } else {
-            run.cpu
-        };
-        let (part, dynamic) = split::part_of_processor(rest, policy, work, all);
+        let (part, dynamic) = split::part_of_processor(rest, policy, did(run), all);
         Part {
             id: Arc::clone(&run.id),
             part,
@@ -211,7 +225,7 @@ pub(super) fn of_accelerator(
     holds
         .map(|hold| {
             let owner = || shares.iter().filter(|share| share.to == hold.to);
-            let own = hold.part * runs.within(&hold.id, piece);
+            let own = hold.part * runs.within(&hold.id, (piece.from, piece.to));
             Part {
                 id: Arc::clone(&hold.id),
                 part: own * owner().map(|share| share.part).sum::<f64>(),
@@ -234,4 +248,67 @@ pub(super) fn of_other(window: &Window) -> Vec<Part> {
         dynamic: 0.0,
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_device_that_has_fallen_silent_is_not_waited_for() {
+        let mut runs = Runs::default();
+        assert_eq!(runs.known(secs(100)), None);
+        let mut note = |device: &str, kind, until| {
+            runs.note(
+                &device.into(),
+                kind,
+                (secs(until), secs(1)),
+                Gathered::new(),
+            );
+        };
+        note("package-0", Kind::Cpu, 99);
+        note("GPU-0", Kind::Gpu, 95);
+        note("other", Kind::Other, 40);
+        assert_eq!(runs.known(secs(100)), Some(secs(95)));
+        // The GPU falls off the bus.
+        runs.note(
+            &"package-0".into(),
+            Kind::Cpu,
+            (secs(999), secs(1)),
+            Gathered::new(),
+        );
+        assert_eq!(runs.known(secs(1000)), Some(secs(1000) - PATIENCE));
+    }
+
+    #[test]
+    fn several_runs_have_no_more_than_there_is_where_nobody_else_is_known() {
+        let window = Window {
+            runs: ["a", "b"]
+                .map(|id| RunShare {
+                    id: id.into(),
+                    cpu: 0.9,
+                    memory: 0.0,
+                })
+                .to_vec(),
+            ..Window::default()
+        };
+        let parts = of_processor(&window, Kind::Cpu, 0.2, Idle::Separate);
+        let sum: f64 = parts.iter().map(|part| part.part).sum();
+        assert!((sum - 0.8).abs() < 1e-9, "{parts:?}");
+    }
+
+    #[test]
+    fn a_time_is_a_runs_between_its_beginning_and_its_end() {
+        let mut runs = Runs::default();
+        runs.open("run".into(), secs(10));
+        assert_eq!(runs.within("run", (secs(9), secs(11))), 0.5);
+        runs.end("run", secs(20));
+        assert_eq!(runs.within("run", (secs(19), secs(23))), 0.25);
+        assert_eq!(runs.within("run", (secs(21), secs(22))), 0.0);
+        assert_eq!(runs.within("other", (secs(11), secs(12))), 0.0);
+    }
 }

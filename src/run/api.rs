@@ -83,7 +83,8 @@ pub struct Run {
     pub ended: Option<String>,
     /// How long it has gone on, or went on.
     pub seconds: f64,
-    /// Whether all of its energy is divided, so that its figures stay as they are.
+    /// Whether all of its energy is divided, so that its figures stay as they are, but for what a slow meter of the whole
+    /// machine adds where the configuration divides that.
     pub settled: bool,
     /// Its processes.
     pub processes: usize,

@@ -34,7 +34,16 @@ pub enum Request {
     /// One is so far.
     Progress(Id, u32, Done),
     /// One is over.
-    End(Id, u32, i32),
+    End {
+        /// Which.
+        id: Id,
+        /// Who says so.
+        user: u32,
+        /// 0 where all went well.
+        exit_code: i32,
+        /// CPU time that its processes had used by then.
+        used: Option<Duration>,
+    },
 }
 
 /// A run that begins.
@@ -144,8 +153,8 @@ pub struct Shown {
     pub elapsed: Duration,
     /// Whether its figures stay as they are.
     pub settled: bool,
-    /// Whether pages still show it with 0.
-    pub is_new: bool,
+    /// What was first booked after this (time since boot) is shown with 0 still.
+    pub introduced: Duration,
     /// Its processes.
     pub processes: usize,
     /// What it has used.
@@ -292,13 +301,19 @@ impl Book {
                 self.own(&id, user)?.tell(done, now);
                 Ok(id)
             }
-            Request::End(id, user, exit_code) => {
+            Request::End {
+                id,
+                user,
+                exit_code,
+                used,
+            } => {
                 let entry = self.own(&id, user)?;
                 entry.state = match exit_code {
                     0 => State::Succeeded,
                     _ => State::Failed,
                 };
                 entry.ended = Some(now);
+                self.roster.end(&id, used);
                 attribution.end_run(&id, now.boot);
                 Ok(id)
             }
@@ -397,6 +412,7 @@ impl Book {
             if !seen.alive && entry.ended.is_none() {
                 entry.state = State::Lost;
                 entry.ended = Some(at);
+                self.roster.remove(&seen.id);
                 attribution.end_run(&seen.id, at.boot);
             }
         }
@@ -404,7 +420,7 @@ impl Book {
 
     /// Predicts anew, and lets go of what has ended long enough ago.
     pub fn tend(&mut self, attribution: &mut Attribution, outlook: &Outlook, now: Moment) {
-        let known = attribution.runs_known();
+        let known = attribution.runs_known(now.boot);
         let mut over = Vec::new();
         for (id, entry) in &mut self.entries {
             match entry.ended {
@@ -418,7 +434,6 @@ impl Book {
                     if !entry.settled && (is_old || known.is_some_and(|known| known >= ended.boot))
                     {
                         entry.settled = true;
-                        self.roster.remove(id);
                     }
                     let shown = entry.began.boot + self.limits.introduce;
                     if now.boot >= ended.boot.max(shown) + self.limits.linger {
@@ -449,7 +464,7 @@ impl Book {
                 ended: entry.ended,
                 elapsed: entry.elapsed(now),
                 settled: entry.settled,
-                is_new: now.boot < entry.began.boot + self.limits.introduce,
+                introduced: now.boot.saturating_sub(self.limits.introduce),
                 processes: entry.processes,
                 uses,
                 told: entry.told,

@@ -55,6 +55,7 @@ impl Own {
         let site = Site {
             proc: config.path.procfs.clone(),
             latest: station.latest(),
+            roster: station.roster(),
             ask: station.ask(),
         };
         let (stop, stopped) = oneshot::channel();

@@ -6,7 +6,7 @@ use super::book::{Beginning, Refusal, Request};
 use super::show;
 use crate::snapshot::Snapshot;
 use crate::units::Grams;
-use crate::workload::runs::{self, Head, Id};
+use crate::workload::runs::{self, Head, Id, Roster};
 use crate::workload::stat::stat;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -54,6 +54,8 @@ pub struct Site {
     pub proc: PathBuf,
     /// The latest moment of the node.
     pub latest: watch::Receiver<Arc<Snapshot>>,
+    /// The families that are followed.
+    pub roster: Roster,
     /// The engine.
     pub ask: Ask,
 }
@@ -195,7 +197,14 @@ async fn answer(
         }
         (&Method::POST, ["v1", "runs", id, "end"]) => {
             let over: Over = read(body).await?;
-            let id = put(site, Request::End((*id).into(), peer.user, over.exit_code)).await?;
+            let head = site.roster.head(id);
+            let end = Request::End {
+                id: (*id).into(),
+                user: peer.user,
+                exit_code: over.exit_code,
+                used: head.and_then(|head| runs::used(&site.proc, &head)),
+            };
+            let id = put(site, end).await?;
             found(site, &id, StatusCode::OK)
         }
         (_, ["v1", "node"] | ["v1", "runs", ..]) => Err((

@@ -231,12 +231,19 @@ pub fn runs(
     gpus: &Gpus,
     users: &BTreeMap<u32, Option<Owner>>,
     runners: &BTreeMap<u32, Id>,
+    devices: &BTreeMap<Arc<str>, Vec<Holder>>,
 ) -> Vec<RunHold> {
     /// How busy each process kept it, with its run.
     type Processes<'a> = Vec<(Option<&'a Id>, f64)>;
     let mut groups: BTreeMap<(Arc<str>, Option<Owner>), Processes<'_>> = BTreeMap::new();
     for used in &gpus.uses {
         let owner = users.get(&used.pid).cloned().flatten();
+        let holders = devices.get(&used.device).map_or(&[][..], Vec::as_slice);
+        // A pod that is only known by name is that of the pod's processes, where it is alone.
+        let owner = match (holders, &owner) {
+            ([alone], Some(Owner::Pod { .. })) if is_named(alone) => alone.owner.clone(),
+            _ => owner,
+        };
         let group = groups.entry((Arc::clone(&used.device), owner));
         let busy = used.busy.unwrap_or(0.0).max(0.0);
         group.or_default().push((runners.get(&used.pid), busy));
@@ -260,6 +267,10 @@ pub fn runs(
         }));
     }
     holds
+}
+
+fn is_named(holder: &Holder) -> bool {
+    matches!(holder.owner, Some(Owner::Named { .. }))
 }
 
 /// The GPU of a name, and the instance on it where the name is of one.
@@ -438,7 +449,9 @@ mod tests {
         let runners = BTreeMap::from([(1, "r".into()), (3, "s".into())]);
         let parts = |busy: [Option<f64>; 3]| -> Vec<(Option<Owner>, f64)> {
             let uses = [(1, None, busy[0]), (2, None, busy[1]), (3, None, busy[2])];
-            let found = runs(&gpus(&uses, vec![]), &users, &runners);
+            let gpus = gpus(&uses, vec![]);
+            let devices = devices(&[], &gpus, &users, &Inventory::default());
+            let found = runs(&gpus, &users, &runners, &devices);
             found
                 .into_iter()
                 .map(|hold| (hold.owner, hold.part))

@@ -2,14 +2,15 @@
 //!
 //! A family is a process and all that descend from it. Its CPU time is what those that live have used, with what
 //! the kernel has added to each from children that ended and were waited for (`cutime`, `cstime`:
-//! proc_pid_stat(5)). A process whose parent ignores its end (`SIGCHLD` set to be ignored) takes what it used since
-//! the last look with it.
+//! proc_pid_stat(5)). A process whose parent ignores its end (`SIGCHLD` set to be ignored), or that left the family, takes
+//! what it used since the last look with it, and what others use before the second look after it.
 
-use super::stat::stat;
+use super::stat::{is_gone, read, stat};
 use crate::file;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,14 +38,43 @@ pub struct Head {
     pub before: Option<Duration>,
 }
 
-/// The heads to follow: who takes runs in writes here, who looks reads.
+/// The families to follow, and how far each is counted: who takes runs in writes here, who looks reads. It outlives a
+/// change of whoever looks.
 #[derive(Clone, Debug, Default)]
-pub struct Roster(Arc<Mutex<BTreeMap<Id, Head>>>);
+pub struct Roster(Arc<Mutex<BTreeMap<Id, Followed>>>);
+
+#[derive(Clone, Debug)]
+struct Followed {
+    head: Head,
+    /// CPU time of the family that has been told; `None` before the first look, where nothing was told of before.
+    counted: Option<Duration>,
+    /// Whether the last look found less than was counted.
+    dipped: bool,
+    /// Memory at the last look.
+    memory: u64,
+    /// Whether the run is over, with the CPU time that the family had used by then; `None` where that is not known.
+    over: Option<Option<Duration>>,
+}
 
 impl Roster {
     /// Follows a family from now on.
     pub fn add(&self, id: Id, head: Head) {
-        self.lock().insert(id, head);
+        let followed = Followed {
+            counted: head.before,
+            head,
+            dipped: false,
+            memory: 0,
+            over: None,
+        };
+        self.lock().insert(id, followed);
+    }
+
+    /// A run is over, and its family had used so much CPU time by then: what it did until then is told at the next look,
+    /// and no more.
+    pub fn end(&self, id: &str, used: Option<Duration>) {
+        if let Some(followed) = self.lock().get_mut(id) {
+            followed.over.get_or_insert(used);
+        }
     }
 
     /// Leaves a family off.
@@ -52,17 +82,17 @@ impl Roster {
         self.lock().remove(id);
     }
 
-    /// All heads; what they had used before is said once.
-    fn turn(&self) -> BTreeMap<Id, Head> {
-        let mut heads = self.lock();
-        let now = heads.clone();
-        for head in heads.values_mut() {
-            head.before = None;
-        }
-        now
+    /// The head of a family that is followed.
+    #[must_use]
+    pub fn head(&self, id: &str) -> Option<Head> {
+        self.lock().get(id).map(|followed| followed.head.clone())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Id, Head>> {
+    fn all(&self) -> BTreeMap<Id, Followed> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Id, Followed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,9 +102,9 @@ impl Roster {
 pub struct Seen {
     /// Which.
     pub id: Id,
-    /// CPU time used since the last look.
+    /// CPU time used since the last look, and until the run's end.
     pub cpu: Duration,
-    /// Memory held now, in bytes: of all processes, where what several share counts for each.
+    /// Memory held now, or at its last look, in bytes: of all processes, where what several share counts for each.
     pub memory: u64,
     /// Processes that live, without a head that is not counted.
     pub processes: usize,
@@ -82,19 +112,17 @@ pub struct Seen {
     pub alive: bool,
 }
 
-/// What a family was found to be.
-#[derive(Debug, Default)]
-struct Family {
-    cpu: Option<Duration>,
-    pids: BTreeSet<u32>,
-}
+/// So long it is remembered which run a process belonged to that has ended: longer than accelerators are not asked about.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// The families that are followed.
 #[derive(Debug)]
 pub struct Families {
     proc: PathBuf,
     roster: Roster,
-    known: BTreeMap<Id, Family>,
+    /// The run of each process, and when it was seen in it last (time since boot).
+    members: BTreeMap<u32, (Id, Duration)>,
+    last: Duration,
 }
 
 impl Families {
@@ -104,54 +132,91 @@ impl Families {
         Self {
             proc: proc.to_owned(),
             roster,
-            known: BTreeMap::new(),
+            members: BTreeMap::new(),
+            last: Duration::ZERO,
         }
     }
 
-    /// Looks at all of them.
-    pub fn look(&mut self) -> Vec<Seen> {
-        let heads = self.roster.turn();
-        self.known.retain(|id, _| heads.contains_key(id));
-        let mut all = Vec::with_capacity(heads.len());
-        for (id, head) in heads {
-            let family = self.known.entry(Arc::clone(&id)).or_default();
-            let Some(found) = look(&self.proc, &head) else {
-                all.push(Seen {
-                    id,
-                    cpu: Duration::ZERO,
-                    memory: 0,
-                    processes: 0,
-                    alive: false,
-                });
-                continue;
-            };
-            let before = family.cpu.or(head.before).unwrap_or(found.cpu);
-            family.cpu = Some(found.cpu.max(before));
-            family.pids = found.pids;
-            all.push(Seen {
-                id,
-                cpu: found.cpu.saturating_sub(before),
-                memory: found.memory,
-                processes: family.pids.len(),
-                alive: true,
-            });
+    /// Looks at all of them at `now` (time since boot).
+    pub fn look(&mut self, now: Duration) -> Vec<Seen> {
+        self.last = now;
+        let mut all = Vec::new();
+        for (id, followed) in self.roster.all() {
+            let found = look(&self.proc, &followed.head);
+            if let Ok(Some(found)) = &found {
+                let pids = found.pids.iter();
+                self.members
+                    .extend(pids.map(|pid| (*pid, (Arc::clone(&id), now))));
+            }
+            // What cannot be read now may be there still: the next look tells of both.
+            if let Ok(found) = found {
+                all.extend(self.count(id, found));
+            }
         }
+        self.members
+            .retain(|_, (_, seen)| now.saturating_sub(*seen) < REMEMBERED);
         all
     }
 
-    /// The run that a process belongs to, by the last look.
+    /// What a family has done since the last look; nothing of one that is no longer followed.
+    fn count(&self, id: Id, found: Option<Found>) -> Option<Seen> {
+        let mut roster = self.roster.lock();
+        let followed = roster.get_mut(&id)?;
+        let mut seen = Seen {
+            id: Arc::clone(&id),
+            cpu: Duration::ZERO,
+            memory: found.as_ref().map_or(followed.memory, |found| found.memory),
+            processes: found.as_ref().map_or(0, |found| found.pids.len()),
+            alive: found.is_some(),
+        };
+        followed.memory = seen.memory;
+        if let Some(used) = followed.over {
+            let used = used.or(found.map(|found| found.cpu));
+            let counted = followed.counted.or(used).unwrap_or_default();
+            seen.cpu = used.unwrap_or_default().saturating_sub(counted);
+            roster.remove(&id);
+        } else if let Some(found) = found {
+            seen.cpu = followed.advance(found.cpu);
+        }
+        Some(seen)
+    }
+
+    /// The run that a process belongs to; of one that `ended`, the one that it belonged to.
     #[must_use]
-    pub fn run_of(&self, pid: u32) -> Option<Id> {
-        let mut known = self.known.iter();
-        let found = known.find(|(_, family)| family.pids.contains(&pid));
-        found.map(|(id, _)| Arc::clone(id))
+    pub fn run_of(&self, pid: u32, ended: bool) -> Option<Id> {
+        let (id, seen) = self.members.get(&pid)?;
+        (ended || *seen == self.last).then(|| Arc::clone(id))
+    }
+}
+
+impl Followed {
+    /// Counts on to what was found, and says how much that is. Less than before is found for a moment where a process has
+    /// ended and was not waited for yet, and for good where it never will be.
+    fn advance(&mut self, found: Duration) -> Duration {
+        let counted = self.counted.unwrap_or(found);
+        let is_less = found < counted;
+        if !is_less || self.dipped {
+            self.counted = Some(found);
+            self.dipped = false;
+        } else {
+            self.counted = Some(counted);
+            self.dipped = true;
+        }
+        found.saturating_sub(counted)
     }
 }
 
 /// CPU time that a family has used by now; `None` where its head is gone.
 #[must_use]
 pub fn used(proc: &Path, head: &Head) -> Option<Duration> {
-    look(proc, head).map(|found| found.cpu)
+    look(proc, head).ok().flatten().map(|found| found.cpu)
+}
+
+/// Whether the kernel tells of the children of processes (`CONFIG_PROC_CHILDREN`).
+#[must_use]
+pub fn tells_children(proc: &Path, pid: u32) -> bool {
+    let task = proc.join(format!("{pid}/task/{pid}/children"));
+    file::read(&task, LARGEST).is_ok()
 }
 
 struct Found {
@@ -161,8 +226,16 @@ struct Found {
 }
 
 /// A family as it is now; `None` where its head is gone.
-fn look(proc: &Path, head: &Head) -> Option<Found> {
-    let own = stat(proc, head.pid).filter(|own| own.started == head.started && !own.ended)?;
+///
+/// # Errors
+/// Where that cannot be told now.
+fn look(proc: &Path, head: &Head) -> io::Result<Option<Found>> {
+    let own = match read(proc, head.pid) {
+        Ok(own) if own.started == head.started && !own.ended => own,
+        Ok(_) => return Ok(None),
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let mut found = Found {
         cpu: own.of_children,
         memory: 0,
@@ -187,7 +260,7 @@ fn look(proc: &Path, head: &Head) -> Option<Found> {
         found.pids.insert(pid);
         waiting.extend(children(proc, pid));
     }
-    Some(found)
+    Ok(Some(found))
 }
 
 /// The children of all threads of a process: `/proc/PID/task/TID/children` (proc_tid_children(5)).

@@ -1,6 +1,7 @@
 //! One process, as `/proc/PID/stat` tells of it.
 
 use crate::file;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,11 +28,27 @@ pub struct Stat {
     pub memory: u64,
 }
 
-/// What a process is; `None` where there is none of this number.
+/// What a process is; `None` where there is none of this number, or that cannot be told.
 #[must_use]
 pub fn stat(proc: &Path, pid: u32) -> Option<Stat> {
-    let text = file::read(&proc.join(pid.to_string()).join("stat"), LARGEST).ok()?;
-    parse(&String::from_utf8_lossy(&text))
+    read(proc, pid).ok()
+}
+
+/// What a process is.
+///
+/// # Errors
+/// Of the file system ([`is_gone`] says whether there is none of this number).
+pub fn read(proc: &Path, pid: u32) -> io::Result<Stat> {
+    let text = file::read(&proc.join(pid.to_string()).join("stat"), LARGEST)?;
+    let stat = parse(&String::from_utf8_lossy(&text));
+    stat.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether a process is gone: its files are, or it was while they were read (`ESRCH`).
+#[must_use]
+pub fn is_gone(error: &io::Error) -> bool {
+    let gone = rustix::io::Errno::SRCH.raw_os_error();
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(gone)
 }
 
 /// proc_pid_stat(5): what follows the name in brackets, which may hold anything.

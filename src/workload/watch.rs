@@ -11,7 +11,7 @@ use super::occupancy::{self, Inventory, Tenure};
 use super::processes::Processes;
 use super::runs::{Families, Id, Roster};
 use super::slurm::Jobs;
-use super::{Health, Hold, Owner, Seen, cgroup, occupancy::Held};
+use super::{Health, Hold, Owner, ProcessUse, Seen, cgroup, occupancy::Held};
 use crate::clock::{self, Moment};
 use crate::sensor::{Cause, Fault};
 use crate::snapshot::Snapshot;
@@ -130,8 +130,6 @@ pub struct Looker {
     gpus: Vec<Ask>,
     /// Whose the processes on accelerators were at the last look.
     users: BTreeMap<u32, Option<Owner>>,
-    /// Which run each of them belonged to.
-    runners: BTreeMap<u32, Id>,
     directory: Directory,
     tenure: Tenure,
     last: Duration,
@@ -164,7 +162,6 @@ impl Looker {
                 .flatten(),
             gpus,
             users: BTreeMap::new(),
-            runners: BTreeMap::new(),
             families: Families::new(&plan.proc, roster),
             directory: Directory::new(&config),
             tenure: Tenure::default(),
@@ -189,7 +186,7 @@ impl Looker {
             faults: machine.as_ref().err().cloned().into_iter().collect(),
         });
         self.follow(at, &mut seen);
-        let runs = self.families.look();
+        let runs = self.families.look(at);
         let book = self.pods.as_ref().map(kubernetes::Names::book);
         let told = self.pods.as_ref().map(kubernetes::Names::health);
         // Where nobody is to be asked for names there is nothing to say.
@@ -335,11 +332,15 @@ impl Looker {
         };
         // Older kubelets go on telling of the devices of a pod that has ended.
         let is_over = |hold: &&Hold| book.is_some_and(|book| book.is_over(&hold.owner));
+        let jobs = self.jobs.holds();
+        let wanted = jobs
+            .into_iter()
+            .filter(|hold| self.directory.wants(&hold.owner));
         self.held
             .iter()
             .filter(|hold| !is_over(hold))
             .map(known)
-            .chain(self.jobs.holds())
+            .chain(wanted)
             .collect()
     }
 
@@ -370,26 +371,28 @@ impl Looker {
         let from = std::mem::replace(&mut self.occupied, until);
         let gpus = Gpus::together(&fresh);
         self.users = self.users(&gpus);
-        self.runners = self.runners(&gpus);
+        let runners = self.runners(&gpus);
         let holds: Vec<Held> = self.tenure.within(from);
         let devices = occupancy::devices(&holds, &gpus, &self.users, inventory);
         self.tenure.forget(until);
         Some(Occupancies {
             from,
             at: until,
+            runs: occupancy::runs(&gpus, &self.users, &runners, &devices),
             devices,
-            runs: occupancy::runs(&gpus, &self.users, &self.runners),
         })
     }
 
     /// The run that each process on an accelerator belongs to; of one that has ended, the one that it did.
     fn runners(&self, gpus: &Gpus) -> BTreeMap<u32, Id> {
-        let run = |pid: u32| {
-            let now = self.families.run_of(pid);
-            now.or_else(|| self.runners.get(&pid).cloned())
+        let run = |used: &ProcessUse| {
+            let ended = (Arc::clone(&used.device), used.pid);
+            self.families
+                .run_of(used.pid, gpus.unlisted.contains(&ended))
         };
-        let pids = gpus.uses.iter().map(|used| used.pid);
-        pids.filter_map(|pid| Some((pid, run(pid)?))).collect()
+        let uses = gpus.uses.iter();
+        uses.filter_map(|used| Some((used.pid, run(used)?)))
+            .collect()
     }
 
     /// Whose each process on an accelerator is; `None`: the machine's. One that has ended is whose it was, for

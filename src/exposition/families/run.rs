@@ -29,8 +29,12 @@ fn uses(snapshot: &Snapshot, emit: Emit<'_>, value: fn(&Shown, &RunUse) -> Optio
 }
 
 /// What is new is shown with 0, for a scrape to see where it began.
-fn shown(run: &Shown, value: f64) -> f64 {
-    if run.is_new { 0.0 } else { value }
+fn shown(run: &Shown, used: &RunUse, value: f64) -> f64 {
+    if used.opened > run.introduced {
+        0.0
+    } else {
+        value
+    }
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -78,7 +82,7 @@ pub(super) const FAMILIES: &[Family] = &[
         Kind::Counter,
         BY_KIND,
         "The run's share of the energy of all devices of a kind: a part of what its workload has.",
-        |s, emit| uses(s, emit, |run, used| Some(shown(run, used.joules.0))),
+        |s, emit| uses(s, emit, |run, used| Some(shown(run, used, used.joules.0))),
     ),
     family(
         "gramwatt_run_co2e",
@@ -88,7 +92,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "Location-based operational CO2e of that energy, PUE included.",
         |s, emit| {
             uses(s, emit, |run, used| {
-                used.grams.map(|grams| shown(run, grams.0))
+                used.grams.map(|grams| shown(run, used, grams.0))
             });
         },
     ),

@@ -68,7 +68,7 @@ fn a_family_is_all_that_descend_and_what_those_that_ended_used_is_kept() {
     let roster = Roster::default();
     roster.add("run".into(), head(10));
     let mut families = Families::new(proc.path(), roster.clone());
-    let seen = families.look();
+    let seen = families.look(Duration::from_secs(9));
     assert_eq!(
         seen[0].cpu,
         Duration::from_millis(1750),
@@ -76,19 +76,25 @@ fn a_family_is_all_that_descend_and_what_those_that_ended_used_is_kept() {
     );
     assert_eq!((seen[0].processes, seen[0].alive), (3, true));
     assert_eq!(seen[0].memory, 3 * rustix::param::page_size() as u64);
-    assert_eq!(families.run_of(13).as_deref(), Some("run"));
-    assert_eq!(families.run_of(14), None);
+    assert_eq!(families.run_of(13, false).as_deref(), Some("run"));
+    assert_eq!(families.run_of(14, false), None);
     // 12 and 13 end and are waited for; 11 has done 1 s more.
     fs::remove_dir_all(proc.path().join("12")).unwrap();
     fs::remove_dir_all(proc.path().join("13")).unwrap();
     write(&proc, &process(10, 1, "11", (600, 50)));
     write(&proc, &process(11, 10, "", (200, 25)));
-    assert_eq!(families.look()[0].cpu, Duration::from_secs(1));
+    assert_eq!(
+        families.look(Duration::from_secs(9))[0].cpu,
+        Duration::from_secs(1)
+    );
     // Between the end of one and its parent's hearing of it something is missing: nothing goes backwards.
     write(&proc, &process(11, 10, "", (200, 0)));
-    assert_eq!(families.look()[0].cpu, Duration::ZERO);
+    assert_eq!(families.look(Duration::from_secs(9))[0].cpu, Duration::ZERO);
     write(&proc, &process(11, 10, "", (230, 25)));
-    assert_eq!(families.look()[0].cpu, Duration::from_millis(300));
+    assert_eq!(
+        families.look(Duration::from_secs(9))[0].cpu,
+        Duration::from_millis(300)
+    );
 }
 
 #[test]
@@ -104,14 +110,17 @@ fn a_head_that_is_gone_or_another_is_told_and_one_that_worked_before_begins_now(
     roster.add("old".into(), old.clone());
     roster.add("other".into(), Head { started: 5, ..old });
     let mut families = Families::new(proc.path(), roster.clone());
-    let seen = families.look();
+    let seen = families.look(Duration::from_secs(9));
     assert_eq!((seen[0].cpu, seen[0].alive), (Duration::ZERO, true));
     assert!(!seen[1].alive);
     write(&proc, &process(10, 1, "", (600, 0)));
-    assert_eq!(families.look()[0].cpu, Duration::from_secs(1));
+    assert_eq!(
+        families.look(Duration::from_secs(9))[0].cpu,
+        Duration::from_secs(1)
+    );
     roster.remove("old");
     roster.remove("other");
-    assert_eq!(families.look(), []);
+    assert_eq!(families.look(Duration::from_secs(9)), []);
 }
 
 #[test]
@@ -153,4 +162,88 @@ fn who_asks_may_name_itself_and_its_ancestors_of_the_same_user_alone() {
     assert_eq!(ancestor(path, 101, 9), None, "its brother");
     assert_eq!(ancestor(path, 101, 50), None, "another user's");
     assert_eq!(ancestor(path, 77, 77), None, "nobody");
+}
+
+#[test]
+fn what_a_run_did_until_its_end_is_told_once_and_nothing_after() {
+    let proc = TempDir::new().unwrap();
+    write(&proc, &process(10, 1, "", (100, 0)));
+    let own = Head {
+        children_alone: false,
+        before: Some(Duration::from_secs(1)),
+        ..head(10)
+    };
+    let roster = Roster::default();
+    for run in ["gone", "goes on"] {
+        roster.add(run.into(), own.clone());
+    }
+    let mut families = Families::new(proc.path(), roster.clone());
+    let now = Duration::from_secs(9);
+    assert!(families.look(now).iter().all(|seen| seen.cpu.is_zero()));
+    write(&proc, &process(10, 1, "", (150, 0)));
+    let by_then = used(proc.path(), &roster.head("gone").unwrap());
+    assert_eq!(by_then, Some(Duration::from_millis(1500)));
+    roster.end("gone", by_then);
+    roster.end("gone", None);
+    // It does more, and another run in the same process goes on.
+    write(&proc, &process(10, 1, "", (400, 0)));
+    let seen = families.look(now);
+    let cpu: Vec<Duration> = seen.iter().map(|seen| seen.cpu).collect();
+    assert_eq!(cpu, [3000, 500].map(Duration::from_millis), "{seen:?}");
+    roster.end("goes on", used(proc.path(), &own));
+    fs::remove_dir_all(proc.path().join("10")).unwrap();
+    assert_eq!(families.look(now)[0].cpu, Duration::ZERO);
+    assert_eq!(families.look(now), []);
+}
+
+#[test]
+fn a_run_that_ends_between_two_looks_has_all_that_it_did() {
+    let proc = TempDir::new().unwrap();
+    let roster = Roster::default();
+    roster.add("short".into(), head(10));
+    roster.end("short", Some(Duration::from_millis(600)));
+    let seen = Families::new(proc.path(), roster).look(Duration::from_secs(9));
+    assert_eq!(
+        (seen[0].cpu, seen[0].alive),
+        (Duration::from_millis(600), false)
+    );
+}
+
+#[test]
+fn a_child_that_leaves_unwaited_costs_no_more_than_two_looks() {
+    let proc = TempDir::new().unwrap();
+    write(&proc, &process(10, 1, "11 12", (0, 0)));
+    write(&proc, &process(11, 10, "", (10_000, 0)));
+    write(&proc, &process(12, 10, "", (100, 0)));
+    let roster = Roster::default();
+    roster.add("run".into(), head(10));
+    let mut families = Families::new(proc.path(), roster);
+    let mut look = |families: &mut Families| families.look(Duration::from_secs(9))[0].cpu;
+    assert_eq!(look(&mut families), Duration::from_secs(101));
+    write(&proc, &process(10, 1, "12", (0, 0)));
+    let told: Vec<u64> = (2..6)
+        .map(|seconds| {
+            write(&proc, &process(12, 10, "", (100 * seconds, 0)));
+            look(&mut families).as_secs()
+        })
+        .collect();
+    assert_eq!(told, [0, 0, 1, 1]);
+}
+
+#[test]
+fn a_process_on_an_accelerator_is_its_runs_after_its_end_and_nobodys_under_its_number() {
+    let proc = TempDir::new().unwrap();
+    write(&proc, &process(10, 1, "11", (0, 0)));
+    write(&proc, &process(11, 10, "", (1, 0)));
+    let roster = Roster::default();
+    roster.add("run".into(), head(10));
+    let mut families = Families::new(proc.path(), roster);
+    families.look(Duration::from_secs(9));
+    assert_eq!(families.run_of(11, false).as_deref(), Some("run"));
+    write(&proc, &process(10, 1, "", (0, 0)));
+    families.look(Duration::from_secs(10));
+    assert_eq!(families.run_of(11, false), None, "somebody else's by now");
+    assert_eq!(families.run_of(11, true).as_deref(), Some("run"));
+    families.look(Duration::from_secs(100));
+    assert_eq!(families.run_of(11, true), None);
 }

@@ -161,7 +161,12 @@ impl World {
     }
 
     pub fn end(&mut self, id: &str) {
-        let request = Request::End(id.into(), 1000, 0);
+        let request = Request::End {
+            id: id.into(),
+            user: 1000,
+            exit_code: 0,
+            used: None,
+        };
         self.engine.take(request, moment(self.at())).unwrap();
     }
 
