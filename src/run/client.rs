@@ -38,9 +38,9 @@ pub enum Error {
     /// It is there and says no.
     #[error("{0}")]
     Refused(String),
-    /// It is there and cannot now.
+    /// It is there and cannot: it has too much to do, or sees nobody.
     #[error("{0}")]
-    Busy(String),
+    Unable(String),
     /// What it says is not what it should be.
     #[error("{path}: {reason}")]
     Strange {
@@ -147,10 +147,15 @@ impl Client {
         let (status, text) = asked.map_err(|_| strange("no answer in time".into()))??;
         if !status.is_success() {
             let refused = serde_json::from_slice::<Refused>(&text);
-            return Err(match (refused, status) {
-                (Ok(Refused { error }), StatusCode::SERVICE_UNAVAILABLE) => Error::Busy(error),
-                (Ok(Refused { error }), _) => Error::Refused(error),
-                (Err(_), _) => strange("answers, and not as Gramwatt does".into()),
+            let is_able = ![
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+            ]
+            .contains(&status);
+            return Err(match refused {
+                Ok(Refused { error }) if is_able => Error::Refused(error),
+                Ok(Refused { error }) => Error::Unable(error),
+                Err(_) => strange("answers, and not as Gramwatt does".into()),
             });
         }
         serde_json::from_slice(&text).map_err(|error| strange(error.to_string()))
@@ -267,7 +272,7 @@ mod tests {
             scope.spawn(|| answers(&listener, "503 Service Unavailable", r#"{"error": "busy"}"#));
             let said = client.run("a").unwrap_err();
             assert!(
-                matches!(&said, Error::Busy(text) if text == "busy"),
+                matches!(&said, Error::Unable(text) if text == "busy"),
                 "{said:?}"
             );
         });

@@ -104,7 +104,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     if let Some(path) = &task.report {
         writable(path)?;
     }
-    let (mut client, own, by) = measured(task, config)?;
+    let (mut client, mut own, mut by) = measured(task, config)?;
     let screen = Arc::new(Screen::new(!task.quiet && io::stderr().is_terminal()));
     if let Some(waiting) = &task.waiting
         && let Some(signal) = greener::hold(&client, waiting, &signals, &screen)?
@@ -122,8 +122,16 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         children_alone: true,
         budget_grams: task.budget.map(|grams| grams.0),
     };
-    let began = client.node().map_err(|error| error.to_string())?;
-    let run = begun(&client, &begin).map_err(|error| error.to_string())?;
+    let mut begun = enter(&client, &begin);
+    if let Err(Error::Unable(why)) = &begun
+        && task.measure == Measure::Auto
+        && own.is_none()
+    {
+        screen.say(&format!("gramwatt: {why}; so this process measures"));
+        (client, own, by) = itself(config)?;
+        begun = enter(&client, &begin);
+    }
+    let (began, run) = begun.map_err(|error| error.to_string())?;
     client.limit(ANSWER);
     let mut session = Session {
         task,
@@ -153,19 +161,23 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     Ok(if stopped { 0 } else { ended.code() })
 }
 
-/// Begins the run, with whoever measures but may be busy.
-fn begun(client: &Client, begin: &Begin) -> Result<Run, Error> {
+/// Begins the run, with whoever measures but may be busy: the machine as it was then, and the run.
+fn enter(client: &Client, begin: &Begin) -> Result<(Node, Run), Error> {
     let until = clock::now().awake + BEGINNING;
     loop {
+        let node = client.node()?;
         match client.begin(begin) {
-            Err(Error::Busy(_)) if clock::now().awake < until => std::thread::sleep(LOOK),
-            answer => return answer,
+            Err(Error::Unable(_)) if clock::now().awake < until => std::thread::sleep(LOOK),
+            answer => return Ok((node, answer?)),
         }
     }
 }
 
+/// Who measures: how it is asked, what ends with us, and what it is called.
+type Measurer = (Client, Option<Own>, By);
+
 /// Finds who measures.
-fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), String> {
+fn measured(task: &Task, config: &Config) -> Result<Measurer, String> {
     let client = |path: &Path| Client::new(path).map_err(|error| error.to_string());
     let mut reasons = Vec::new();
     if task.measure != Measure::Itself {
@@ -189,8 +201,13 @@ fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), S
             reasons.join("; ")
         ));
     }
+    itself(config)
+}
+
+/// Measures in this process.
+fn itself(config: &Config) -> Result<Measurer, String> {
     let own = Own::start(config)?;
-    let client = client(own.socket())?;
+    let client = Client::new(own.socket()).map_err(|error| error.to_string())?;
     Ok((client, Some(own), By::Itself))
 }
 

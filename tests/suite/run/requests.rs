@@ -1,8 +1,8 @@
 //! What is no request at all, or too much of one.
 
 use super::socket::{begin, refused};
-use super::{Exporter, answered};
-use crate::program::answer;
+use super::{Exporter, answered, over};
+use crate::program::{Program, answer, gramwatt};
 use serde_json::{Value as Json, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -158,4 +158,40 @@ fn sizes_and_connections_are_bounded() {
         stream.write_all(b"\r\n").unwrap();
         assert_eq!(answered(stream), (200, json!([])));
     }
+}
+
+/// Where nobody looks who uses the machine there is nothing to tell runs by.
+#[test]
+fn a_run_is_refused_where_nobody_looks() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |flag: &str, name: &str| format!("--{flag}={}", folder.path().join(name).display());
+    std::fs::write(
+        folder.path().join("gramwatt.yml"),
+        "workloads: {source: none}\n",
+    )
+    .unwrap();
+    let _program = Program::start([
+        at("config.file", "gramwatt.yml"),
+        at("state.directory", "state"),
+    ]);
+    let mark = folder.path().join("mark");
+    let socket = at("socket", "state/runs.sock");
+    let asked = |who: &str| {
+        let mut run = gramwatt(["run", &format!("--by={who}"), &socket]);
+        over(run.args(["--", "touch"]).arg(&mark))
+    };
+    let run = asked("exporter");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.err.contains("(workloads.source: none)"), "{run:?}");
+    assert!(!mark.exists());
+    // Nobody's job fails for that, unless it is asked for.
+    let run = asked("auto");
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.err.contains(
+        "(workloads.source: none), so that no run can be told apart; so this process measures\n"
+    ));
+    assert!(
+        run.err.contains("measured    by itself") && mark.exists(),
+        "{run:?}"
+    );
 }
