@@ -108,12 +108,7 @@ fn open_store(config: &Config, setup: &mut Setup) -> Result<Option<Store>, State
 /// Takes runs in at the local socket, for ever: systemd's, or one that is opened here. Without one all else goes on.
 async fn tell_runs(config: &Config, passed: Option<UnixListener>, station: &Station) {
     if let Some(path) = config.run_socket() {
-        let site = server::Site {
-            proc: config.path.procfs.clone(),
-            latest: station.latest(),
-            roster: station.roster(),
-            ask: station.ask(),
-        };
+        let site = station.site(&config.path.procfs);
         let served = match passed.map_or_else(|| server::open(&path), Ok) {
             Ok(listener) => server::serve(listener, site).await,
             Err(error) => Err(error),
@@ -125,6 +120,10 @@ async fn tell_runs(config: &Config, passed: Option<UnixListener>, station: &Stat
                  another place, or runs.enabled to false"
             );
         }
+    } else if let Some(listener) = passed
+        && let Err(error) = server::refuse(listener).await
+    {
+        warn!("nobody can be turned away from systemd's socket of runs: {error}");
     }
     std::future::pending().await
 }

@@ -15,6 +15,7 @@ mod marks;
 pub mod outlook;
 mod own;
 pub mod pattern;
+mod places;
 pub mod predict;
 mod pump;
 pub mod server;

@@ -10,14 +10,14 @@ use crate::grid::facility::{self, Facts};
 use crate::grid::schedule::Doors;
 use crate::grid::service::{self, Running};
 use crate::process;
-use crate::run::book::{Refusal, Request};
-use crate::run::server::Ask;
+use crate::run::book::{Refusal, Request, Shown};
+use crate::run::server;
 use crate::sampler::Samplers;
 use crate::setup::{Setup, Watch};
 use crate::snapshot::Snapshot;
 use crate::state::Store;
 use crate::workload::census::Census;
-use crate::workload::runs::{Id, Roster};
+use crate::workload::runs::Roster;
 use crate::workload::watch::Lookout;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) enum Order {
     /// Who is here and did what, from those who look since so many reloads ago.
     Census(u64, Box<Census>),
     /// Something that is asked of the book of runs, and where the answer goes.
-    Run(Request, oneshot::Sender<Result<Id, Refusal>>),
+    Run(Request, oneshot::Sender<Result<Shown, Refusal>>),
     Reload(Box<Setup>),
     Stop,
 }
@@ -115,21 +115,20 @@ impl Station {
         self.latest.clone()
     }
 
-    /// The runs that are followed.
+    /// What the socket of runs is served with, below a mount of procfs.
     #[must_use]
-    pub fn roster(&self) -> Roster {
-        self.roster.clone()
-    }
-
-    /// Asks something of the book of runs.
-    #[must_use]
-    pub fn ask(&self) -> Ask {
+    pub fn site(&self, proc: &Path) -> server::Site {
         let orders = self.orders.clone();
-        Arc::new(move |request| {
-            let (answer, answered) = oneshot::channel();
-            orders.try_send(Order::Run(request, answer)).ok()?;
-            Some(answered)
-        })
+        server::Site {
+            proc: proc.to_owned(),
+            latest: self.latest(),
+            ask: Arc::new(move |request| {
+                let (answer, answered) = oneshot::channel();
+                orders.try_send(Order::Run(request, answer)).ok()?;
+                Some(answered)
+            }),
+            roster: self.roster.clone(),
+        }
     }
 
     /// Goes on with a new configuration.
@@ -235,11 +234,7 @@ impl Keeper {
                     if of != self.reloads => {}
                 Ok(Order::Census(_, census)) => self.engine.count(*census),
                 Ok(Order::Run(request, answer)) => {
-                    let done = self.engine.take(request, clock::now());
-                    // Whoever asked is shown what came of it, and as much else as was shown before.
-                    self.publish.send_modify(|latest| {
-                        Arc::make_mut(latest).runs = self.engine.runs(clock::now());
-                    });
+                    let done = self.told(request);
                     // Who asked may have gone.
                     let _ = answer.send(done);
                 }
@@ -254,10 +249,30 @@ impl Keeper {
         self.samplers.end(LEAVE);
     }
 
+    /// Does what is asked of the book of runs. One that begins or ends is kept and shown at once, with as much else as
+    /// was shown before; how far it is can wait for the next tick.
+    fn told(&mut self, request: Request) -> Result<Shown, Refusal> {
+        let now = clock::now();
+        let is_progress = matches!(request, Request::Progress(..));
+        let id = self.engine.take(request, now)?;
+        if !is_progress {
+            self.keep();
+            self.publish
+                .send_modify(|latest| Arc::make_mut(latest).runs = self.engine.runs(now));
+        }
+        let run = self.engine.run(&id, now);
+        run.ok_or_else(|| Refusal::Unknown(id.to_string()))
+    }
+
     fn tick(&mut self) {
         let now = clock::now();
         let mut snapshot = self.engine.tick(now);
         snapshot.process = self.process.look(now);
+        self.keep();
+        self.publish.send_replace(Arc::new(snapshot));
+    }
+
+    fn keep(&mut self) {
         if let Some(store) = &mut self.store {
             match store.save(&self.engine.state()) {
                 Ok(()) => self.failing = false,
@@ -270,7 +285,6 @@ impl Keeper {
                 }
             }
         }
-        self.publish.send_replace(Arc::new(snapshot));
     }
 
     fn reload(&mut self, mut setup: Setup, orders: &SyncSender<Order>) {

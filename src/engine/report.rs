@@ -10,6 +10,7 @@ use crate::run::book::Shown;
 use crate::sensor::{Kind, Part};
 use crate::snapshot::{Device, Domain, Meter, Node, Snapshot};
 use crate::units::{Grams, GramsPerKwh, Joules, Watts};
+use crate::workload::runs::Id;
 use std::sync::Arc;
 
 impl Engine {
@@ -59,11 +60,20 @@ impl Engine {
         }
     }
 
+    /// One run as it is at `now`; `None` where it is not known.
+    #[must_use]
+    pub fn run(&self, id: &Id, now: Moment) -> Option<Shown> {
+        let attribution = self.attribution.as_ref()?;
+        self.runs.show(attribution, Some(id), now).pop()
+    }
+
     /// The runs as they are at `now`.
     #[must_use]
     pub fn runs(&self, now: Moment) -> Vec<Shown> {
         let attribution = self.attribution.as_ref();
-        attribution.map_or_else(Vec::new, |attribution| self.runs.show(attribution, now))
+        attribution.map_or_else(Vec::new, |attribution| {
+            self.runs.show(attribution, None, now)
+        })
     }
 
     fn devices(&self, now: Moment) -> Vec<Device> {

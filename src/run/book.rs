@@ -1,5 +1,10 @@
 //! The book of runs: what is known of each beyond its joules. A part of the engine, which alone changes it.
 
+mod asked;
+mod burst;
+
+pub use self::asked::{Beginning, Refusal, Request};
+use self::burst::Bursts;
 use super::api::{Done, State};
 use super::marks::Marks;
 use super::outlook::Outlook;
@@ -7,95 +12,29 @@ use super::predict::{Mark, Now, Prediction, Progress};
 use crate::attribution::{Attribution, RunUse};
 use crate::clock::Moment;
 use crate::units::{Grams, Joules, Watts};
-use crate::workload::runs::{Head, Id, Roster, Seen};
+use crate::workload::runs::{Born, Head, Id, Roster, Seen};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A run is predicted anew after so small a part of the time that it has gone on, and at the latest after so long: in a
+/// long one little changes from one second to the next.
+const SELDOM: u32 = 100;
+const LATEST: Duration = Duration::from_secs(60);
 
 /// What may be had of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Most runs that are kept, those that have ended included.
     pub max: usize,
-    /// Of them, most that one user may have running.
+    /// Of them, most of one user that go on, or are not divided to their end yet.
     pub max_of_user: usize,
     /// How long one stays after its end.
     pub linger: Duration,
     /// How long a new one is shown with 0, so that a scrape sees where it began.
     pub introduce: Duration,
-}
-
-/// Something that is asked of the book.
-#[derive(Clone, Debug)]
-pub enum Request {
-    /// A run begins.
-    Begin(Box<Beginning>),
-    /// One is so far.
-    Progress(Id, u32, Done),
-    /// One is over.
-    End {
-        /// Which.
-        id: Id,
-        /// Who says so.
-        user: u32,
-        /// 0 where all went well.
-        exit_code: i32,
-        /// CPU time that its processes had used by then.
-        used: Option<Duration>,
-    },
-}
-
-/// A run that begins.
-#[derive(Clone, Debug)]
-pub struct Beginning {
-    /// What it is known by.
-    pub id: Id,
-    /// What it is called.
-    pub name: String,
-    /// The number of its user, and the name.
-    pub user: (u32, String),
-    /// The head of its processes, ...
-    pub head: Head,
-    /// ... and those that it descends from.
-    pub ancestors: Vec<u32>,
-    /// The most that it should emit.
-    pub budget: Option<Grams>,
-}
-
-/// Why something is not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is no such run.
-    #[error("there is no run {0}: it has ended some time ago, or never began here")]
-    Unknown(String),
-    /// It is somebody else's.
-    #[error("run {0} is another user's")]
-    Foreign(String),
-    /// It has ended.
-    #[error("run {0} has ended")]
-    Ended(String),
-    /// It would be inside of another.
-    #[error(
-        "this process belongs to the run {0} already, and its energy is booked there: give that one more progress, or \
-         begin the new one outside of it"
-    )]
-    Inside(String),
-    /// Another would be inside of it.
-    #[error(
-        "the run {0} goes on inside of this process, and its energy would be booked twice: end it first"
-    )]
-    Around(String),
-    /// There are too many.
-    #[error(
-        "there are {0} runs already, and no more are kept: end one (runs.max, and a quarter of it for each user)"
-    )]
-    TooMany(usize),
-    /// Nobody looks who does what here.
-    #[error(
-        "nobody looks here who uses the machine (workloads.source: none), so that no run can be told apart"
-    )]
-    Blind,
 }
 
 /// One run.
@@ -106,7 +45,7 @@ struct Entry {
     user_name: Arc<str>,
     head: Head,
     #[serde(default)]
-    ancestors: Vec<u32>,
+    above: Vec<Born>,
     budget: Option<Grams>,
     began: Moment,
     ended: Option<Moment>,
@@ -120,6 +59,9 @@ struct Entry {
     first: Option<Prediction>,
     #[serde(skip)]
     prediction: Option<Prediction>,
+    /// When it was predicted (time since boot).
+    #[serde(skip)]
+    predicted: Duration,
 }
 
 /// What must be kept over a restart.
@@ -132,6 +74,7 @@ pub struct Book {
     limits: Limits,
     roster: Roster,
     entries: BTreeMap<Id, Entry>,
+    bursts: Bursts,
 }
 
 /// A run as it is shown.
@@ -237,6 +180,11 @@ impl Entry {
                 .reduce(|a, b| a + b)
                 .map(|grams| grams + since.unwrap_or_default()),
         };
+        let seldom = (so_far.elapsed / SELDOM).min(LATEST);
+        if now.boot < self.predicted + seldom {
+            return;
+        }
+        self.predicted = now.boot;
         self.prediction = self.progress.predict(&so_far, outlook);
         self.first = self.first.or(self.prediction);
     }
@@ -260,6 +208,7 @@ impl Book {
             limits,
             roster,
             entries: entries.into_iter().collect(),
+            bursts: Bursts::default(),
         }
     }
 
@@ -348,18 +297,22 @@ impl Book {
             budget,
         } = beginning;
         let running = || self.entries.values().filter(|entry| entry.ended.is_none());
-        if let Some(outer) = running().find(|entry| ancestors.contains(&entry.head.pid)) {
+        if let Some(outer) = running().find(|entry| ancestors.contains(&entry.head.born())) {
             return Err(Refusal::Inside(outer.name.to_string()));
         }
-        if let Some(inner) = running().find(|entry| entry.ancestors.contains(&head.pid)) {
+        if let Some(inner) = running().find(|entry| entry.above.contains(&head.born())) {
             return Err(Refusal::Around(inner.name.to_string()));
         }
-        let of_user = running().filter(|entry| entry.user == user).count();
+        let unsettled = self.entries.values().filter(|entry| !entry.settled);
+        let of_user = unsettled.filter(|entry| entry.user == user).count();
         if of_user >= self.limits.max_of_user {
             return Err(Refusal::TooMany(of_user));
         }
         if self.entries.len() >= self.limits.max && !self.make_room(attribution) {
             return Err(Refusal::TooMany(self.entries.len()));
+        }
+        if user != 0 && !self.bursts.take(user, now.boot) {
+            return Err(Refusal::TooFast);
         }
         self.roster.add(Arc::clone(&id), head.clone());
         attribution.open_run(Arc::clone(&id), now.boot);
@@ -368,7 +321,7 @@ impl Book {
             user,
             user_name: user_name.into(),
             head,
-            ancestors,
+            above: ancestors,
             budget,
             began: now,
             ended: None,
@@ -380,15 +333,24 @@ impl Book {
             told: None,
             first: None,
             prediction: None,
+            predicted: Duration::ZERO,
         };
         self.entries.insert(Arc::clone(&id), entry);
         Ok(id)
     }
 
-    /// Forgets the run that has ended first; false where all go on.
+    /// Forgets the run that has ended first, of the user of whom most are kept: nobody drives out the runs of others.
+    /// False where all go on.
     fn make_room(&mut self, attribution: &mut Attribution) -> bool {
+        let mut kept: BTreeMap<u32, usize> = BTreeMap::new();
+        for entry in self.entries.values() {
+            *kept.entry(entry.user).or_default() += 1;
+        }
         let settled = self.entries.iter().filter(|(_, entry)| entry.settled);
-        let first = settled.min_by_key(|(_, entry)| entry.ended.map(|ended| ended.boot));
+        let first = settled.min_by_key(|(_, entry)| {
+            let kept = kept.get(&entry.user).copied();
+            (Reverse(kept), entry.ended.map(|ended| ended.boot))
+        });
         let Some(id) = first.map(|(id, _)| Arc::clone(id)) else {
             return false;
         };
@@ -447,9 +409,10 @@ impl Book {
         }
     }
 
-    /// All runs as they are.
+    /// All runs as they are; or the one that is asked for.
     #[must_use]
-    pub fn show(&self, attribution: &Attribution, now: Moment) -> Vec<Shown> {
+    pub fn show(&self, attribution: &Attribution, only: Option<&Id>, now: Moment) -> Vec<Shown> {
+        let is_asked = |id: &Id| only.is_none_or(|only| only == id);
         let shown = |(id, entry): (&Id, &Entry)| {
             let mut uses = attribution.run_uses(id, now.boot);
             if entry.ended.is_some() {
@@ -474,6 +437,7 @@ impl Book {
                 budget: entry.budget,
             }
         };
-        self.entries.iter().map(shown).collect()
+        let asked = self.entries.iter().filter(|(id, _)| is_asked(id));
+        asked.map(shown).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The run's own exporter, where none runs here or none is to be asked: the same sensors, engine and socket, without
 //! HTTP and without books on disk.
 
-use super::server::{self, Site};
+use super::server;
 use crate::app::Station;
 use crate::config::Config;
 use crate::setup::{self, Setup};
@@ -52,12 +52,7 @@ impl Own {
         let station = Station::start(&config, setup, None).map_err(|error| error.to_string())?;
         let directory = private().map_err(|error| format!("no place for a socket: {error}"))?;
         let socket = directory.join("runs.sock");
-        let site = Site {
-            proc: config.path.procfs.clone(),
-            latest: station.latest(),
-            roster: station.roster(),
-            ask: station.ask(),
-        };
+        let site = station.site(&config.path.procfs);
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let mut latest = station.latest();

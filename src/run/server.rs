@@ -2,12 +2,12 @@
 //! known from the kernel (`SO_PEERCRED`, unix(7)), and not from what they say.
 
 use super::api::{Begin, Done, Over, Refused};
-use super::book::{Beginning, Refusal, Request};
+use super::book::{Beginning, Refusal, Request, Shown};
+use super::places::Places;
 use super::show;
 use crate::snapshot::Snapshot;
 use crate::units::Grams;
 use crate::workload::runs::{self, Head, Id, Roster};
-use crate::workload::stat::stat;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,11 +29,15 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tracing::{debug, warn};
 
-/// Connections that are answered at once; others wait.
-const CONNECTIONS: usize = 64;
+/// Connections that may wait to be accepted; the kernel bounds it by `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
 
-/// Longest that one may take from its beginning to its end.
+/// Longest that one may take from its beginning to its end, and until it has said what it wants.
 const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST_HEAD: Duration = Duration::from_secs(2);
+
+/// Requests that the engine has at once: it has other things to do.
+const ASKED: usize = 16;
 
 /// Largest text that is taken.
 const LARGEST: usize = 8 << 10;
@@ -45,7 +49,8 @@ const HEAD: usize = 8 << 10;
 pub const NAME: usize = 128;
 
 /// Gives the engine a request, and says where its answer will come; `None` where the engine is busy.
-pub type Ask = Arc<dyn Fn(Request) -> Option<oneshot::Receiver<Result<Id, Refusal>>> + Send + Sync>;
+pub type Ask =
+    Arc<dyn Fn(Request) -> Option<oneshot::Receiver<Result<Shown, Refusal>>> + Send + Sync>;
 
 /// What the socket is served with.
 #[derive(Clone)]
@@ -54,10 +59,17 @@ pub struct Site {
     pub proc: PathBuf,
     /// The latest moment of the node.
     pub latest: watch::Receiver<Arc<Snapshot>>,
-    /// The families that are followed.
-    pub roster: Roster,
     /// The engine.
     pub ask: Ask,
+    /// The families of processes that are followed.
+    pub roster: Roster,
+}
+
+/// What all connections share.
+#[derive(Clone)]
+struct Desk {
+    site: Site,
+    asked: Arc<Semaphore>,
 }
 
 /// Whoever asks.
@@ -73,16 +85,72 @@ type Fault = (StatusCode, String);
 /// Opens the socket for everybody on this machine. A socket that an earlier process left there is taken away.
 ///
 /// # Errors
-/// Where there is something else, or the place cannot be written.
+/// Where there is something else, or somebody who answers; where the place cannot be written, or others could put
+/// something else there.
 pub fn open(path: &Path) -> io::Result<UnixListener> {
+    let directory = path.parent().filter(|parent| *parent != Path::new(""));
+    let mode = fs::metadata(directory.unwrap_or(Path::new(".")))?.mode();
+    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+        return Err(io::Error::other(
+            "everybody may write in its directory, and could put something else in its place",
+        ));
+    }
     match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(there) if there.file_type().is_socket() => {
+            if is_served(path)? {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            fs::remove_file(path)?;
+        }
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "is no socket")),
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    // Listening a second time only changes the backlog.
+    rustix::net::listen(&listener, BACKLOG)?;
     Ok(listener)
+}
+
+/// Whether somebody listens on a socket, however many wait there.
+fn is_served(path: &Path) -> io::Result<bool> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(rustix::io::Errno::AGAIN) => Ok(true),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Bits of a directory's mode (inode(7)).
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// Turns everybody away at once, for a socket that systemd has opened and nobody wants.
+///
+/// # Errors
+/// Where the socket cannot be waited on.
+pub async fn refuse(listener: UnixListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    loop {
+        drop(accept(&listener).await);
+    }
+}
+
+/// Whoever comes next.
+async fn accept(listener: &tokio::net::UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                // Most likely there is no file descriptor left: others may give some back.
+                warn!("the socket of runs takes nobody: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
 }
 
 /// Serves for ever.
@@ -92,61 +160,56 @@ pub fn open(path: &Path) -> io::Result<UnixListener> {
 pub async fn serve(listener: UnixListener, site: Site) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Places::default());
+    let desk = Desk {
+        site,
+        asked: Arc::new(Semaphore::new(ASKED)),
+    };
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return Ok(());
+        let stream = accept(&listener).await;
+        // Whoever has no place is turned away at once, and may come again.
+        let Ok(who) = stream.peer_cred() else {
+            continue;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Most likely there is no file descriptor left: others may give some back.
-                warn!("the socket of runs takes nobody: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Some(place) = places.take(who.uid()) else {
+            continue;
         };
-        let site = site.clone();
+        let peer = Peer {
+            // 0 is what the kernel says of a process that is in none of our namespaces.
+            pid: who
+                .pid()
+                .and_then(|pid| u32::try_from(pid).ok())
+                .filter(|pid| *pid > 0),
+            user: who.uid(),
+        };
+        let desk = desk.clone();
         tokio::spawn(async move {
-            let talked = tokio::time::timeout(LONGEST, talk(stream, site)).await;
+            let talked = async {
+                let _turn = place.turn.acquire().await;
+                talk(stream, peer, &desk).await
+            };
+            let talked = tokio::time::timeout(LONGEST, talked).await;
             if let Ok(Err(error)) = talked {
                 debug!("a connection to the socket of runs ended: {error}");
             }
-            drop(place);
         });
     }
 }
 
-async fn talk(
-    stream: UnixStream,
-    site: Site,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let who = stream.peer_cred()?;
-    let peer = Peer {
-        // 0 is what the kernel says of a process that is in none of our namespaces.
-        pid: who
-            .pid()
-            .and_then(|pid| u32::try_from(pid).ok())
-            .filter(|pid| *pid > 0),
-        user: who.uid(),
-    };
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let site = &site;
-        async move {
-            let answer = match answer(site, peer, request).await {
-                Ok((status, text)) => (status, text),
-                Err((status, error)) => (status, json(&Refused { error })),
-            };
-            Ok::<_, Infallible>(respond(answer))
-        }
+async fn talk(stream: UnixStream, peer: Peer, desk: &Desk) -> hyper::Result<()> {
+    let service = service_fn(|request: hyper::Request<Incoming>| async move {
+        let answer = match answer(desk, peer, request).await {
+            Ok((status, text)) => (status, text),
+            Err((status, error)) => (status, json(&Refused { error })),
+        };
+        Ok::<_, Infallible>(respond(answer))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(LONGEST)
+        .header_read_timeout(LONGEST_HEAD)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service)
-        .await?;
-    Ok(())
+        .await
 }
 
 fn respond((status, text): (StatusCode, String)) -> Response<Full<Bytes>> {
@@ -165,16 +228,17 @@ fn json(value: &impl Serialize) -> String {
 }
 
 async fn answer(
-    site: &Site,
+    desk: &Desk,
     peer: Peer,
     request: hyper::Request<Incoming>,
 ) -> Result<(StatusCode, String), Fault> {
+    let site = &desk.site;
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match (&head.method, parts.as_slice()) {
         (&Method::GET, ["v1", "node"]) => {
-            let sees = peer.pid.and_then(|pid| runs::number_and_user(&site.proc, pid));
+            let sees = peer.pid.and_then(|pid| runs::who(&site.proc, pid));
             let node = show::node(&site.latest.borrow(), sees.is_some());
             Ok((StatusCode::OK, json(&node)))
         }
@@ -183,17 +247,22 @@ async fn answer(
             let all: Vec<_> = latest.runs.iter().map(show::run).collect();
             Ok((StatusCode::OK, json(&all)))
         }
-        (&Method::GET, ["v1", "runs", id]) => found(site, id, StatusCode::OK),
+        (&Method::GET, ["v1", "runs", id]) => {
+            let latest = Arc::clone(&site.latest.borrow());
+            let run = latest.runs.iter().find(|run| *run.id == **id);
+            let run = run.ok_or_else(|| refused(&Refusal::Unknown((*id).to_owned())))?;
+            Ok((StatusCode::OK, json(&show::run(run))))
+        }
         (&Method::POST, ["v1", "runs"]) => {
             let begin: Begin = read(body).await?;
             let beginning = beginning(site, peer, begin)?;
-            let id = put(site, Request::Begin(Box::new(beginning))).await?;
-            found(site, &id, StatusCode::CREATED)
+            let begun = put(desk, Request::Begin(Box::new(beginning))).await?;
+            Ok((StatusCode::CREATED, begun))
         }
         (&Method::POST, ["v1", "runs", id, "progress"]) => {
-            let done: Done = read(body).await?;
-            let id = put(site, Request::Progress((*id).into(), peer.user, checked(done)?)).await?;
-            found(site, &id, StatusCode::OK)
+            let done = checked(read(body).await?)?;
+            let told = put(desk, Request::Progress((*id).into(), peer.user, done)).await?;
+            Ok((StatusCode::OK, told))
         }
         (&Method::POST, ["v1", "runs", id, "end"]) => {
             let over: Over = read(body).await?;
@@ -204,8 +273,8 @@ async fn answer(
                 exit_code: over.exit_code,
                 used: head.and_then(|head| runs::used(&site.proc, &head)),
             };
-            let id = put(site, end).await?;
-            found(site, &id, StatusCode::OK)
+            let ended = put(desk, end).await?;
+            Ok((StatusCode::OK, ended))
         }
         (_, ["v1", "node"] | ["v1", "runs", ..]) => Err((
             StatusCode::METHOD_NOT_ALLOWED,
@@ -219,26 +288,18 @@ async fn answer(
     }
 }
 
-/// A run as the latest snapshot has it.
-fn found(site: &Site, id: &str, status: StatusCode) -> Result<(StatusCode, String), Fault> {
-    let latest = Arc::clone(&site.latest.borrow());
-    let run = latest.runs.iter().find(|run| *run.id == *id);
-    let run = run.ok_or_else(|| refused(&Refusal::Unknown(id.to_owned())))?;
-    Ok((status, json(&show::run(run))))
-}
-
-/// Gives the engine a request and waits for its answer.
-async fn put(site: &Site, request: Request) -> Result<Id, Fault> {
+/// Gives the engine a request and waits for its answer: the run as it is then.
+async fn put(desk: &Desk, request: Request) -> Result<String, Fault> {
     let busy = || {
         (
             StatusCode::SERVICE_UNAVAILABLE,
             "the exporter is busy: try again".to_owned(),
         )
     };
-    let answer = (site.ask)(request).ok_or_else(busy)?;
-    answer
-        .await
-        .map_err(|_| busy())?
+    let _turn = desk.asked.acquire().await.map_err(|_| busy())?;
+    let answer = (desk.site.ask)(request).ok_or_else(busy)?;
+    let run = answer.await.map_err(|_| busy())?;
+    run.map(|run| json(&show::run(&run)))
         .map_err(|why| refused(&why))
 }
 
@@ -247,7 +308,7 @@ fn refused(why: &Refusal) -> Fault {
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
         Refusal::Foreign(_) => StatusCode::FORBIDDEN,
         Refusal::Ended(_) | Refusal::Inside(_) | Refusal::Around(_) => StatusCode::CONFLICT,
-        Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::TooMany(_) | Refusal::TooFast => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Blind => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, why.to_string())
@@ -300,9 +361,16 @@ fn beginning(site: &Site, peer: Peer, begin: Begin) -> Result<Beginning, Fault> 
         )
     };
     let asker = peer.pid.ok_or_else(unseen)?;
-    let (own, _) = runs::number_and_user(&site.proc, asker).ok_or_else(unseen)?;
+    // Who has connected may have become another since, by a program that has another's rights: those are not its own.
+    let own = runs::who(&site.proc, asker).ok_or_else(unseen)?;
+    if own.effective != peer.user {
+        let error = format!("process {asker}: is no longer the user's who asked");
+        return Err((StatusCode::UNPROCESSABLE_ENTITY, error));
+    }
+    let own = own.number;
     let wanted = begin.pid.unwrap_or(own);
-    let pid = runs::ancestor(&site.proc, asker, wanted).ok_or_else(|| {
+    let born = runs::ancestor(&site.proc, asker, peer.user, wanted);
+    let (pid, started) = born.ok_or_else(|| {
         let error = format!(
             "pid {wanted}: is neither who asks ({own}) nor one of the same user's that it descends from"
         );
@@ -310,7 +378,7 @@ fn beginning(site: &Site, peer: Peer, begin: Begin) -> Result<Beginning, Fault> 
     })?;
     let mut head = Head {
         pid,
-        started: stat(&site.proc, pid).ok_or_else(unseen)?.started,
+        started,
         children_alone: begin.children_alone,
         before: None,
     };
@@ -358,4 +426,27 @@ fn user_name(user: u32) -> String {
         (fields.nth(1)? == number).then(|| name.to_owned())
     });
     found.unwrap_or(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_opened_where_nobody_else_serves_or_could_put_another() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("runs.sock");
+        let first = open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+        let refused = open(&path).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        drop(open(&path).unwrap());
+        let mode = |mode| fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        let refused = open(&path).unwrap_err().to_string();
+        assert!(refused.starts_with("everybody may write"), "{refused}");
+        mode(0o1777);
+        open(&path).unwrap();
+    }
 }

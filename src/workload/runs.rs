@@ -38,6 +38,14 @@ pub struct Head {
     pub before: Option<Duration>,
 }
 
+impl Head {
+    /// The process itself.
+    #[must_use]
+    pub fn born(&self) -> Born {
+        (self.pid, self.started)
+    }
+}
+
 /// The families to follow, and how far each is counted: who takes runs in writes here, who looks reads. It outlives a
 /// change of whoever looks.
 #[derive(Clone, Debug, Default)]
@@ -281,48 +289,63 @@ fn children(proc: &Path, pid: u32) -> Vec<u32> {
     all
 }
 
-/// The number that a process has in the innermost namespace that it is in: the last of `NSpid` in
-/// `/proc/PID/status` (proc_pid_status(5)); and whose it is (its real user).
+/// A process as it is known outside of its namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The number that it has in the innermost namespace that it is in.
+    pub number: u32,
+    /// Whose it is, ...
+    pub real: u32,
+    /// ... and with whose rights it acts.
+    pub effective: u32,
+}
+
+/// `NSpid` and `Uid` in `/proc/PID/status` (proc_pid_status(5)).
 #[must_use]
-pub fn number_and_user(proc: &Path, pid: u32) -> Option<(u32, u32)> {
+pub fn who(proc: &Path, pid: u32) -> Option<Who> {
     let text = file::read(&proc.join(pid.to_string()).join("status"), LARGEST).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let words = |key: &str| {
+    let numbers = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(
-            line.split_ascii_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        )
+        let words = line.split_ascii_whitespace();
+        Some(words.map_while(|word| word.parse().ok()).collect())
     };
-    let user = words("Uid:")?.first()?.parse().ok()?;
-    let inner = words("NSpid:").and_then(|numbers| numbers.last()?.parse().ok());
-    Some((inner.unwrap_or(pid), user))
+    let users: Vec<u32> = numbers("Uid:")?;
+    let inner = numbers("NSpid:").and_then(|numbers| numbers.last().copied());
+    Some(Who {
+        number: inner.unwrap_or(pid),
+        real: *users.first()?,
+        effective: *users.get(1)?,
+    })
 }
+
+/// A process by its number and when it began, in ticks since boot: another may get its number later.
+pub type Born = (u32, u64);
 
 /// The processes that a process descends from, itself first.
 #[must_use]
-pub fn ancestors(proc: &Path, pid: u32) -> Vec<u32> {
-    let mut all = vec![pid];
-    let mut last = pid;
-    while let Some(found) = stat(proc, last).filter(|found| found.parent != 0) {
-        // A process that ends while it is looked at gives its place to others: no circle is walked for ever.
-        if all.contains(&found.parent) {
+pub fn ancestors(proc: &Path, pid: u32) -> Vec<Born> {
+    let mut all: Vec<Born> = Vec::new();
+    let mut next = pid;
+    // A process that ends while it is looked at gives its place to others: no circle is walked for ever.
+    while next != 0 && all.iter().all(|(pid, _)| *pid != next) {
+        let Some(found) = stat(proc, next) else {
             break;
-        }
-        last = found.parent;
-        all.push(last);
+        };
+        all.push((next, found.started));
+        next = found.parent;
     }
     all
 }
 
-/// The process that `asker` calls `wanted`: itself, or one that it descends from and that is the same user's.
+/// The process that `asker`, who is this user's, calls `wanted`: itself, or one that it descends from and that is the
+/// same user's, in its rights too.
 #[must_use]
-pub fn ancestor(proc: &Path, asker: u32, wanted: u32) -> Option<u32> {
-    let (_, user) = number_and_user(proc, asker)?;
+pub fn ancestor(proc: &Path, asker: u32, user: u32, wanted: u32) -> Option<Born> {
+    let is_it = |who: Who| (who.number, who.real, who.effective) == (wanted, user, user);
     ancestors(proc, asker)
         .into_iter()
-        .find(|pid| number_and_user(proc, *pid) == Some((wanted, user)))
+        .find(|(pid, _)| who(proc, *pid).is_some_and(is_it))
 }
 
 #[cfg(test)]

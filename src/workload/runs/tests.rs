@@ -12,6 +12,9 @@ struct Process {
     user: u32,
 }
 
+/// This one acts with root's rights.
+const ELEVATED: u32 = 103;
+
 fn write(proc: &TempDir, process: &Process) {
     let Process {
         pid,
@@ -32,7 +35,8 @@ fn write(proc: &TempDir, process: &Process) {
         1000 + pid
     );
     fs::write(folder.join("stat"), stat).unwrap();
-    let status = format!("Name:\tx\nUid:\t{user}\t0\t0\t0\nNSpid:\t{pid}\t{inner}\n");
+    let effective = if *pid == ELEVATED { 0 } else { *user };
+    let status = format!("Name:\tx\nUid:\t{user}\t{effective}\t0\t0\nNSpid:\t{pid}\t{inner}\n");
     fs::write(folder.join("status"), status).unwrap();
 }
 
@@ -157,11 +161,19 @@ fn who_asks_may_name_itself_and_its_ancestors_of_the_same_user_alone() {
         },
     );
     let path = proc.path();
-    assert_eq!(ancestor(path, 101, 8), Some(101), "itself");
-    assert_eq!(ancestor(path, 101, 1), Some(100), "its shell");
-    assert_eq!(ancestor(path, 101, 9), None, "its brother");
-    assert_eq!(ancestor(path, 101, 50), None, "another user's");
-    assert_eq!(ancestor(path, 77, 77), None, "nobody");
+    assert_eq!(ancestor(path, 101, 7, 8), Some((101, 1101)), "itself");
+    assert_eq!(ancestor(path, 101, 7, 1), Some((100, 1100)), "its shell");
+    assert_eq!(ancestor(path, 101, 7, 9), None, "its brother");
+    assert_eq!(ancestor(path, 101, 7, 50), None, "another user's");
+    assert_eq!(ancestor(path, 77, 7, 77), None, "nobody");
+    assert_eq!(ancestor(path, 101, 0, 8), None, "not who asks");
+    write(&proc, &process(ELEVATED, 100, "", (0, 0)));
+    assert_eq!(
+        ancestor(path, ELEVATED, 7, 103),
+        None,
+        "with another's rights"
+    );
+    assert_eq!(ancestor(path, ELEVATED, 0, 103), None, "nor with its own");
 }
 
 #[test]

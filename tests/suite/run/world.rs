@@ -153,7 +153,7 @@ impl World {
                 children_alone: false,
                 before: None,
             },
-            ancestors: vec![pid, 1],
+            ancestors: vec![(pid, 1), (1, 1)],
             budget: None,
         };
         let request = Request::Begin(Box::new(beginning));
