@@ -4,11 +4,13 @@
 
 pub mod elsewhere;
 pub mod hours;
+mod making;
 pub mod prometheus;
 pub mod query;
 pub mod rows;
 pub mod runs;
 pub mod time;
+pub mod units;
 mod blocks;
 mod html;
 mod latex;
@@ -35,7 +37,9 @@ use time::Span;
 /// What is to be reported on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// From when to when.
+    /// From when to when, as it was asked for: what is to come may be in it.
+    pub asked: Span,
+    /// From when to when, at most until now.
     pub span: Span,
     /// The moment that it is made, in Unix seconds.
     pub now: i64,
@@ -119,6 +123,8 @@ pub struct Basis {
     pub counter_hours: usize,
     /// Hours that nobody told of.
     pub missing_hours: usize,
+    /// Seconds of the other hours in which no node was heard, to a few minutes; of hours of counters alone.
+    pub unheard_seconds: i64,
     /// Clusters that have counters and no recorded hours, as the others have, and so are not in here.
     pub left_out: Vec<String>,
     /// The fewest nodes in an hour.

@@ -162,11 +162,7 @@ impl Estimate {
             });
         };
         let what = what.to_lowercase();
-        let mut providers: Vec<String> = data::cloud_regions()
-            .into_iter()
-            .map(|region| region.provider)
-            .collect();
-        providers.dedup();
+        let providers = data::cloud_providers();
         match what.as_str() {
             "none" => Ok(Compare::None),
             "zones" => Ok(Compare::Zones),

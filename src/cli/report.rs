@@ -1,10 +1,11 @@
 //! The flags of `gramwatt report`.
 
+use crate::data;
 use crate::grid::provider::own::Url;
 use crate::report::prometheus::Access;
 use crate::report::rows::By;
 use crate::report::time::{Span, moment};
-use crate::report::{Format, Order, Table, elsewhere};
+use crate::report::{Format, Order, Table};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -51,9 +52,10 @@ pub struct Report {
     #[arg(long, value_name = "PROVIDER", value_parser = provider)]
     compare: Vec<String>,
     /// What the software makes, for its carbon intensity (ISO/IEC 21031), such as "1000 tokens".
-    #[arg(long, value_name = "WORDS", requires = "units")]
+    #[arg(long, value_name = "WORDS", requires = "units", value_parser = words)]
     functional_unit: Option<String>,
-    /// How many functional units were made in the time; NAME=N: by the run of that name or id, with --by run.
+    /// How many functional units were made in the time; NAME=N: by the run of that id, or else each of that name, with
+    /// --by run.
     #[arg(long, value_name = "[NAME=]N", value_parser = units)]
     units: Vec<Units>,
     /// A file whose only line is a bearer token.
@@ -121,7 +123,7 @@ fn url(text: &str) -> Result<Url, String> {
 }
 
 fn provider(text: &str) -> Result<String, String> {
-    let known = elsewhere::providers();
+    let known = data::cloud_providers();
     let name = text.to_lowercase();
     if known.contains(&name) {
         return Ok(name);
@@ -130,6 +132,13 @@ fn provider(text: &str) -> Result<String, String> {
         "no such cloud is bundled; there are {}",
         known.join(", ")
     ))
+}
+
+fn words(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("a functional unit has a name, such as \"1000 tokens\"".to_owned()),
+        words => Ok(words.to_owned()),
+    }
 }
 
 fn units(text: &str) -> Result<Units, String> {
@@ -166,7 +175,8 @@ impl Report {
     pub fn order(&self, now: Timestamp) -> Result<Order, String> {
         let time =
             |flag: &str, text: &str| moment(text, now).map_err(|error| format!("{flag}: {error}"));
-        let span = Span::between(time("--from", &self.from)?, time("--to", &self.to)?, now)?;
+        let (from, to) = (time("--from", &self.from)?, time("--to", &self.to)?);
+        let span = Span::between(from, to, now)?;
         let by = match self.by {
             ByWhat::Team => By::Team,
             ByWhat::Workload => By::Workload,
@@ -185,10 +195,22 @@ impl Report {
             .iter()
             .filter_map(|units| Some((units.run.clone()?, units.number)));
         let units_of_runs: Vec<(String, f64)> = of_runs.collect();
+        for (number, (name, _)) in units_of_runs.iter().enumerate() {
+            if units_of_runs[..number]
+                .iter()
+                .any(|(other, _)| other == name)
+            {
+                return Err(format!("--units {name}=N is given twice"));
+            }
+        }
         if by != By::Run && !units_of_runs.is_empty() {
             return Err("--units NAME=N is of a run: add --by run".to_owned());
         }
         Ok(Order {
+            asked: Span {
+                from: from.as_second(),
+                to: to.as_second(),
+            },
             span,
             now: now.as_second(),
             clusters: self.cluster.clone(),

@@ -65,6 +65,15 @@ pub fn cloud_regions() -> Vec<CloudRegion> {
         .collect()
 }
 
+/// The providers that the table knows, each once, by name.
+#[must_use]
+pub fn cloud_providers() -> Vec<String> {
+    let mut all: Vec<String> = table::rows::<Row>(TABLE).map(|row| row.provider).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// The `how_many` regions most like what was typed, best first; of that provider alone where it is one
 /// that the table knows.
 #[must_use]

@@ -108,8 +108,9 @@ fn processor(name: &str) -> Option<Result<Found, NotFound>> {
         return Some(Ok(alone(of_processor(exact))));
     }
     let wanted = cpus::key(name);
-    // Without a number it is a maker's or a family's name.
-    if !wanted.contains(|c: char| c.is_ascii_digit()) {
+    // Without a number it is a maker's or a family's name, unless one processor alone is called so: Grace.
+    let is_numbered = wanted.contains(|c: char| c.is_ascii_digit());
+    if words(name).is_empty() {
         return None;
     }
     let sources = table::sources();
@@ -129,6 +130,9 @@ fn processor(name: &str) -> Option<Result<Found, NotFound>> {
     let others: Vec<Hardware> = fit.collect();
     if others.is_empty() {
         return Some(Ok(alone(first)));
+    }
+    if !is_numbered {
+        return None;
     }
     Some(Err(NotFound::Ambiguous([vec![first], others].concat())))
 }
@@ -303,6 +307,8 @@ mod tests {
             ("AMD EPYC 7763 64-Core Processor", "AMD EPYC 7763", 280.0),
             ("xeon 6148", "Intel Xeon Gold 6148", 150.0),
             ("i9-13900k", "Intel Core i9-13900K", 125.0),
+            ("grace", "NVIDIA Grace", 250.0),
+            ("Grace CPU", "NVIDIA Grace", 250.0),
         ] {
             let hardware = found(typed).hardware;
             assert_eq!(

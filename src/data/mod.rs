@@ -17,11 +17,12 @@ mod table;
 mod zones;
 
 pub use accelerators::{Accelerator, accelerators};
-pub use cloud::{CloudRegion, cloud_region, cloud_regions, nearest_cloud_regions};
+pub use cloud::{CloudRegion, cloud_providers, cloud_region, cloud_regions, nearest_cloud_regions};
 pub use cpus::{RatedPower, rated_power};
 pub use embodied::{Embodied, embodied};
 pub use equivalents::{Equivalent, equivalents};
 pub use hardware::{Found, Hardware, NotFound, find_hardware};
+pub use nearest::nearest_texts;
 pub use reference::{Board, Reference, Site};
 pub use search::search;
 pub use table::Source;

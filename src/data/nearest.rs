@@ -20,6 +20,12 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
+/// The `how_many` texts most like what was typed, best first.
+#[must_use]
+pub fn nearest_texts(typed: &str, known: Vec<String>, how_many: usize) -> Vec<String> {
+    best(known, how_many, |known| likeness(typed, known))
+}
+
 /// The `how_many` items with the highest score, best first; equal scores keep their order.
 pub(super) fn best<T>(items: Vec<T>, how_many: usize, score: impl Fn(&T) -> f64) -> Vec<T> {
     let mut scored: Vec<(f64, T)> = items.into_iter().map(|item| (score(&item), item)).collect();

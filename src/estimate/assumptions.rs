@@ -40,7 +40,7 @@ pub fn assumptions(answer: &Answer) -> Vec<String> {
         ));
     }
     all.extend(elsewhere(answer, compare));
-    all
+    once(all)
 }
 
 fn power(answer: &Answer) -> String {
@@ -196,10 +196,11 @@ pub fn sources(answer: &Answer) -> Vec<Source> {
     once(place.chain(rated).chain(makers(answer)))
 }
 
-fn once(sources: impl Iterator<Item = Source>) -> Vec<Source> {
-    sources.fold(Vec::new(), |mut once, source| {
-        if !once.contains(&source) {
-            once.push(source);
+/// Each of them once, in their order.
+fn once<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    all.into_iter().fold(Vec::new(), |mut once, one| {
+        if !once.contains(&one) {
+            once.push(one);
         }
         once
     })

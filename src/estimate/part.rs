@@ -34,8 +34,8 @@ impl fmt::Display for Part {
 const MOST: u32 = 1_000_000;
 
 impl Part {
-    /// A device as a person names it: `h100`, `8x h100`, `h100 x8`, or `450W` for one that is not bundled; `count` of
-    /// them where the name says no number.
+    /// A device as a person names it: `h100`, `8x h100`, `h100 x8`, `8 h100`, or `450W` or `0.45kW` for one that is not
+    /// bundled; `count` of them where the name says no number.
     ///
     /// # Errors
     /// What is wrong with it: an unknown name, with the nearest, or an impossible number.
@@ -72,12 +72,19 @@ impl Part {
         })
     }
 
-    /// A device of which only the rated power is known: `450W`.
+    /// A device of which only the rated power is known: `450W`, `0.45kW`.
     fn of_watts(text: &str, count: u32) -> Result<Option<Self>, String> {
-        let number = text.trim().strip_suffix(['W', 'w']).map(str::trim_end);
-        let Some(watts) = number.and_then(|number| number.parse::<f64>().ok()) else {
+        let Some(number) = text.trim().strip_suffix(['W', 'w']) else {
             return Ok(None);
         };
+        let (number, kilo) = match number.strip_suffix(['k', 'K']) {
+            Some(number) => (number, 1e3),
+            None => (number, 1.0),
+        };
+        let Ok(number) = number.trim_end().parse::<f64>() else {
+            return Ok(None);
+        };
+        let watts = number * kilo;
         if !(watts > 0.0 && watts <= 100_000.0) {
             return Err(format!(
                 "--hardware {text:?}: no rated power: above 0 and at most 100000 W"
@@ -95,8 +102,8 @@ impl Part {
     }
 }
 
-/// A number and a name: `8x h100`, `h100 x8`, `h100x8`. Not `rtx 2080`: before a times at the end stands a space or a
-/// digit.
+/// A number and a name: `8x h100`, `h100 x8`, `h100x8`, `8 h100`. Not `rtx 2080`: before a times at the end stands a
+/// space or a digit.
 fn numbered(text: &str) -> Option<(&str, &str)> {
     let is_times = |c: char| ['x', 'X', '*', '×'].contains(&c);
     let text = text.trim();
@@ -105,7 +112,8 @@ fn numbered(text: &str) -> Option<(&str, &str)> {
         .rsplit_once(is_times)
         .map(|(name, number)| (number, name))
         .filter(|(_, name)| name.ends_with(|c: char| c.is_whitespace() || c.is_ascii_digit()));
-    let parts = [first, last].into_iter().flatten();
+    let plain = text.split_once(char::is_whitespace);
+    let parts = [first, last, plain].into_iter().flatten();
     let mut parts = parts.map(|(number, name)| (number.trim(), name.trim()));
     parts.find(|(number, name)| {
         let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
@@ -129,7 +137,12 @@ fn told(name: &str, not: NotFound) -> String {
             list(near)
         ),
         NotFound::Ambiguous(fit) => {
-            format!("--hardware {name:?}: say which: {}", list(fit))
+            let name = name.trim();
+            let watts = match name.parse::<f64>() {
+                Ok(_) => format!("; for a device of so many watts: {name}W"),
+                Err(_) => String::new(),
+            };
+            format!("--hardware {name:?}: say which: {}{watts}", list(fit))
         }
     }
 }

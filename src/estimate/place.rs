@@ -76,9 +76,21 @@ impl Place {
     /// # Errors
     /// That it is unknown, with the nearest.
     pub fn cloud(text: &str, pue: Option<f64>) -> Result<Self, String> {
+        let providers = data::cloud_providers();
         let (provider, region) = text.split_once('/').ok_or_else(|| {
-            format!("--cloud {text:?}: give PROVIDER/REGION, such as aws/eu-central-1")
+            format!(
+                "--cloud {text:?}: give PROVIDER/REGION, such as aws/eu-central-1, of a provider among {}; `gramwatt \
+                 zones` lists all regions",
+                providers.join(", ")
+            )
         })?;
+        let is_provider = |known: &String| known.eq_ignore_ascii_case(provider.trim());
+        if !providers.iter().any(is_provider) {
+            return Err(format!(
+                "--cloud: unknown provider {provider:?}; there are {}; `gramwatt zones` lists their regions",
+                providers.join(", ")
+            ));
+        }
         let known = data::cloud_region(provider, region);
         let place = known.and_then(|region| Self::of_region(region, &data::zones(), pue));
         place.ok_or_else(|| {

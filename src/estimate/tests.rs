@@ -153,6 +153,11 @@ fn a_number_may_stand_before_or_behind_a_name_and_is_not_taken_out_of_one() {
         ("t4x2", 2, "NVIDIA T4"),
         ("rtx 2080ti", 3, "NVIDIA GeForce RTX 2080 Ti"),
         ("4 × RTX 4090", 4, "NVIDIA GeForce RTX 4090"),
+        ("8 h100 sxm", 8, "NVIDIA H100 SXM"),
+        ("2 epyc 7763", 2, "AMD EPYC 7763"),
+        ("0.5kW", 3, "500 W device"),
+        ("2 x 1.2 KW", 2, "1200 W device"),
+        ("3 450W", 3, "450 W device"),
     ] {
         let part = Part::named(text, 3).unwrap();
         assert_eq!((part.count, part.name.as_str()), (count, name), "{text}");
@@ -168,6 +173,9 @@ fn a_number_may_stand_before_or_behind_a_name_and_is_not_taken_out_of_one() {
             "say which: NVIDIA TITAN RTX (280 W), NVIDIA TITAN V (250 W)",
         ),
         ("0W", "above 0"),
+        ("0kW", "above 0"),
+        ("8 h1000", "\"h1000\": not bundled; nearest: NVIDIA H100"),
+        ("450", "for a device of so many watts: 450W"),
     ] {
         let error = Part::named(text, 1).unwrap_err();
         assert!(error.contains(says), "{error}");
@@ -410,6 +418,11 @@ fn unknown_places_are_refused_with_the_nearest() {
             "nearest: aws/eu-central-1 (Frankfurt)",
         ),
         (Place::cloud("eu-central-1", None), "PROVIDER/REGION"),
+        (Place::cloud("aws", None), "among aws, azure, gcp"),
+        (
+            Place::cloud("foo/bar", None),
+            "unknown provider \"foo\"; there are aws, azure, gcp",
+        ),
     ] {
         let error = error.unwrap_err();
         assert!(error.contains(says), "{error}");
@@ -453,4 +466,19 @@ fn nothing_is_assumed_in_silence() {
         assert!(told.contains(word), "no {word:?} in {told}");
     }
     assert!(!told.contains("is taken for"), "{told}");
+}
+
+#[test]
+fn what_is_assumed_of_two_of_the_same_is_said_once() {
+    let whole = answer(Question {
+        load: load(&["h100", "2x h100"], 1.0),
+        place: at(500.0, 1.0),
+        bought: Bought::default(),
+        compare: Compare::None,
+    });
+    let said = assumptions(&whole);
+    let mut once = said.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(said.len(), once.len(), "{said:#?}");
 }

@@ -36,10 +36,10 @@ fn blocks(report: &Report, top: usize) -> Vec<Block> {
         ));
         all.push(Block::List(vec![words::sci(sci)]));
     }
-    if !report.equivalents.is_empty() {
+    let equivalents = words::equivalents(&report.equivalents);
+    if !equivalents.is_empty() {
         all.push(Block::Heading("As much as"));
-        let each = report.equivalents.iter().map(words::equivalent);
-        all.push(Block::List(each.collect()));
+        all.push(Block::List(equivalents));
     }
     all.push(Block::Heading("The same load elsewhere"));
     all.push(Block::Grid(tables::elsewhere(report)));

@@ -1,6 +1,6 @@
 //! What the same load would have meant elsewhere: its energy x PUE x yearly mean intensity of other places.
 
-use crate::data::{self, Reference, Site};
+use crate::data::{Reference, Site};
 use crate::units::{Grams, GramsPerKwh, Joules};
 use serde::Serialize;
 
@@ -51,19 +51,6 @@ pub struct Load {
     pub pue: Option<f64>,
     /// What it emitted, where all of its grams are known.
     pub grams: Option<Grams>,
-}
-
-/// The cloud providers that are known, each once.
-#[must_use]
-pub fn providers() -> Vec<String> {
-    let mut all: Vec<String> = data::cloud_regions()
-        .into_iter()
-        .map(|region| region.provider)
-        .collect();
-    all.dedup();
-    all.sort();
-    all.dedup();
-    all
 }
 
 /// The load in every cloud region of these providers, all where none is named, the least first.
@@ -151,7 +138,6 @@ mod tests {
         assert_eq!(rank(&all, Grams(1e12)), all.len() + 1);
         let aws = regions(LOAD, &["aws".to_owned()]);
         assert!(aws.len() > 10 && aws.iter().all(|place| place.provider == "aws"));
-        assert!(providers().contains(&"aws".to_owned()));
     }
 
     #[test]

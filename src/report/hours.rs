@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Half an hour: a recorded hour's middle is so long before its sample.
 const HALF: i64 = HOUR / 2;
-/// How often it is looked whether there are counters.
-const LOOK: i64 = 600;
+/// How often it is looked whether there are counters: in a short time more often.
+const LOOKS: (i64, i64) = (60, 600);
 /// Points of one answer: Prometheus allows 11,000.
 const POINTS: i64 = 4000;
 
@@ -26,7 +26,8 @@ pub struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, what: What, value: f64) {
+    /// Adds to one of them.
+    pub(super) fn add(&mut self, what: What, value: f64) {
         let sum = &mut self.values[what as usize];
         *sum = Some(sum.unwrap_or(0.0) + value);
     }
@@ -98,7 +99,7 @@ pub type Hours = BTreeMap<i64, BTreeMap<String, Sums>>;
 /// What was told of a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
-    /// The time reported on.
+    /// The time reported on: it ends where hours end that were told of or are over, and never in the future.
     pub span: Span,
     /// Its hours.
     pub hours: Hours,
@@ -108,6 +109,8 @@ pub struct Course {
     pub sources: (usize, usize),
     /// Hours that nobody told of.
     pub missing: Vec<Span>,
+    /// Seconds, to a look or two, of the other hours of counters in which there were none.
+    pub unheard: i64,
     /// The fewest and the most nodes in an hour.
     pub nodes: (u64, u64),
 }
@@ -140,12 +143,15 @@ pub fn gather(
             },
         })
         .collect();
+    let mut unheard = 0;
     for open in Span::joined(open) {
         let open = Span {
             from: open.from + shift,
             to: (open.to.min(span.to) + shift).min(now),
         };
-        for span in present(server, scope, open)? {
+        let present = present(server, scope, open)?;
+        unheard += present.unheard;
+        for span in present.spans {
             let stretch = Stretch {
                 source: Source::Counters,
                 span,
@@ -160,14 +166,15 @@ pub fn gather(
     });
     facilities(server, scope, span, &mut hours)?;
     let is_over = |hour: &i64| hour + HOUR + shift <= now;
-    let missing = span
-        .hours()
-        .filter(|hour| !hours.contains_key(hour) && is_over(hour));
+    let is_told = |hour: &i64| hours.contains_key(hour);
+    let span = span.until_last(now, |hour| is_told(hour) || is_over(hour));
+    let missing = span.hours().filter(|hour| !is_told(hour) && is_over(hour));
     let of_counters = hours.keys().filter(|hour| !known.contains(hour)).count();
     let nodes = nodes(server, scope, &stretches)?;
     Ok(Course {
         span,
         missing: Span::joined(missing),
+        unheard,
         sources: (hours.len() - of_counters, of_counters),
         hours,
         stretches,
@@ -179,6 +186,14 @@ fn put(hours: &mut Hours, hour: i64, series: &Series, what: What, value: f64) {
     let clusters = hours.entry(hour).or_default();
     let cluster = series.label("cluster").to_owned();
     clusters.entry(cluster).or_default().add(what, value);
+}
+
+/// The full hour that a recorded one is for: that which holds its middle.
+#[must_use]
+pub fn of_sample(at: f64) -> i64 {
+    #[allow(clippy::cast_possible_truncation)]
+    let end = at.ceil() as i64;
+    (end - HALF - 1).div_euclid(HOUR) * HOUR
 }
 
 /// Recorded hours; how long after the full hour they end, where there are any.
@@ -200,7 +215,7 @@ fn recorded(
                 for (at, value) in &series.samples {
                     #[allow(clippy::cast_possible_truncation)]
                     let end = at.ceil() as i64;
-                    let hour = (end - HALF - 1).div_euclid(HOUR) * HOUR;
+                    let hour = of_sample(*at);
                     let is_told = what == What::Energy || hours.contains_key(&hour);
                     if piece.from <= hour && hour < piece.to && is_told {
                         shift.get_or_insert(end - hour - HOUR);
@@ -216,28 +231,54 @@ fn recorded(
     Ok(shift)
 }
 
+/// Where there are counters.
+#[derive(Default)]
+struct Presence {
+    /// The hours in which there are.
+    spans: Vec<Span>,
+    /// Seconds of these in which there were none.
+    unheard: i64,
+}
+
 /// The parts of a time in which there are counters.
-fn present(server: &mut Server, scope: &Scope, open: Span) -> Result<Vec<Span>, Failure> {
+fn present(server: &mut Server, scope: &Scope, open: Span) -> Result<Presence, Failure> {
     if open.from >= open.to {
-        return Ok(Vec::new());
+        return Ok(Presence::default());
     }
     let queries = Queries {
         source: Source::Counters,
         scope,
     };
+    let step = (open.seconds() / 60).clamp(LOOKS.0, LOOKS.1);
     let mut seen = BTreeSet::new();
-    for piece in open.pieces(LOOK * POINTS) {
-        let mut answers = server.range(&queries.presence(), (piece.from, piece.to), LOOK)?;
+    for piece in open.pieces(step * POINTS) {
+        let mut answers = server.range(&queries.presence(), (piece.from, piece.to), step)?;
         // The last look may be up to its step before the end.
         answers.extend(server.instant(&queries.presence(), piece.to)?);
         for (at, _) in answers.iter().flat_map(|series| &series.samples) {
             #[allow(clippy::cast_possible_truncation)]
-            let at = (*at as i64).min(open.to - 1);
-            seen.insert(open.from + (at - open.from).div_euclid(HOUR) * HOUR);
+            let at = (*at as i64).clamp(open.from, open.to - 1);
+            seen.insert(at - open.from);
         }
     }
-    let spans = Span::joined(seen).into_iter();
-    Ok(spans.filter_map(|span| span.within(open)).collect())
+    Ok(heard(open, step, &seen))
+}
+
+/// What was heard in a time that was looked at every `step` seconds: `seen` are seconds since its beginning.
+fn heard(open: Span, step: i64, seen: &BTreeSet<i64>) -> Presence {
+    let hours: BTreeSet<i64> = seen.iter().map(|at| at / HOUR).collect();
+    let looks: BTreeSet<i64> = seen.iter().map(|at| at / step).collect();
+    let all = open.pieces(step).enumerate();
+    let silent = all.filter(|(number, look)| {
+        let is_seen = i64::try_from(*number).is_ok_and(|number| looks.contains(&number));
+        !is_seen && hours.contains(&((look.from - open.from) / HOUR))
+    });
+    let unheard = silent.map(|(_, look)| look.seconds()).sum();
+    let spans = Span::joined(hours.iter().map(|hour| open.from + hour * HOUR)).into_iter();
+    Presence {
+        spans: spans.filter_map(|span| span.within(open)).collect(),
+        unheard,
+    }
 }
 
 /// Hours of counters; the last may be a part of one.
@@ -358,4 +399,25 @@ fn nodes(server: &mut Server, scope: &Scope, stretches: &[Stretch]) -> Result<(u
         })?;
     }
     Ok((fewest.min(most), most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_within_an_hour_is_counted_and_a_silent_hour_is_left_out() {
+        let open = Span {
+            from: 100,
+            to: 100 + 2 * HOUR + 300,
+        };
+        // Heard in the first hour's last 20 minutes, not in the second, and in what is left of a third.
+        let seen = BTreeSet::from([2400, 3000, 2 * HOUR + 299]);
+        let found = heard(open, 600, &seen);
+        let spans = [(100, 100 + HOUR), (100 + 2 * HOUR, 100 + 2 * HOUR + 300)];
+        assert_eq!(found.spans, spans.map(|(from, to)| Span { from, to }));
+        assert_eq!(found.unheard, 2400);
+        let all: BTreeSet<i64> = (0..open.seconds()).step_by(600).collect();
+        assert_eq!(heard(open, 600, &all).unheard, 0);
+    }
 }

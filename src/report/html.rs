@@ -70,6 +70,9 @@ fn warnings(report: &Report) -> Markup {
         @if report.basis.missing_hours > 0 {
             p.warn { (report.basis.missing_hours) " hours have no data: what was used in them is not in here" }
         }
+        @if report.basis.unheard_seconds > 0 {
+            p.warn { "In a part of the hours no node was heard: what was used then is not in here" }
+        }
     }
 }
 
@@ -273,10 +276,14 @@ fn equivalents(report: &Report) -> Markup {
         @if !report.equivalents.is_empty() {
             section {
                 h2 { "The CO₂e by location is as much as" }
-                div.many {
-                    @for one in &report.equivalents {
-                        div { b { (words::count(one.count)) } (one.name) span { (one.meaning) " (" (publisher(one)) ")" } }
+                @if report.equivalents.iter().any(words::is_something) {
+                    div.many {
+                        @for one in &report.equivalents {
+                            div { b { (words::count(one.count)) } (one.name) span { (one.meaning) " (" (publisher(one)) ")" } }
+                        }
                     }
+                } @else {
+                    @for line in words::equivalents(&report.equivalents) { p { (line) } }
                 }
             }
         }

@@ -193,6 +193,15 @@ fn sure(report: &Report, said: &mut String) {
             report.basis.missing_hours
         );
     }
+    if report.basis.unheard_seconds > 0 {
+        #[allow(clippy::cast_precision_loss)]
+        let silent = words::duration(report.basis.unheard_seconds as f64);
+        let _ = writeln!(
+            said,
+            "What was used in about {} in which nobody measured is not in these figures.",
+            figure(&silent)
+        );
+    }
     if report.basis.synthetic_nodes > 0 {
         *said += "The hardware is synthetic: these figures are a demonstration.\n";
     }
@@ -201,7 +210,7 @@ fn sure(report: &Report, said: &mut String) {
 /// What it is as much as, and for how much work.
 fn compared(report: &Report, said: &mut String) {
     let car = report.equivalents.iter().find(|one| one.id == "car-km-us");
-    if let Some(car) = car {
+    if let Some(car) = car.filter(|car| words::is_something(car)) {
         let _ = writeln!(
             said,
             "This is as much as {} {}~\\cite{{gramwatt-epa-equivalencies}}.",

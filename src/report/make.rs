@@ -7,7 +7,10 @@ use super::query::{Queries, Scope, Source};
 use super::rows::{self, By, Row};
 use super::runs::{self, Runs};
 use super::time::{DAY, HOUR, told};
-use super::{Basis, Equivalent, Grid, Hour, Order, Report, ReportError, Sci, Total, notes, shown};
+use super::{
+    Basis, Equivalent, Grid, Hour, Order, Report, ReportError, Sci, Total, making, notes, shown,
+    units,
+};
 use crate::data;
 use crate::units::{Grams, Joules};
 use jiff::Timestamp;
@@ -22,10 +25,14 @@ pub fn make(server: &mut Server, order: &Order) -> Result<Report, ReportError> {
     let course = hours::gather(server, &scope, order.span, order.now)?;
     let unrecorded = unrecorded(server, order, &course)?;
     complete(server, order, &course, &unrecorded)?;
-    let runs = match order.by {
+    let mut runs = match order.by {
         By::Run => Some(runs::ask(server, &scope, course.span, &course.stretches)?),
         _ => None,
     };
+    if let Some(runs) = &mut runs {
+        units::check(runs, &order.units_of_runs).map_err(ReportError::Data)?;
+        making::share(server, &scope, &course, order.now, runs)?;
+    }
     let rows = rows::ask(server, &scope, order.by, &course.stretches)?;
     if order.by == By::Node && rows.is_empty() {
         return Err(ReportError::Data(
@@ -150,7 +157,7 @@ fn complete(
     } else {
         ""
     };
-    let all = course.span.seconds() / HOUR;
+    let all = course.span.hours().count();
     Err(ReportError::Data(format!(
         "in {hours} of {all} hours no node told of its energy: {}{more}. Ask for another time, or let it pass with \
          --allow-gaps: the report then says so, and is too low where machines did run",
@@ -234,6 +241,7 @@ fn made(
             recorded_hours: course.sources.0,
             counter_hours: course.sources.1,
             missing_hours: course.missing.iter().map(|gap| gap.hours().count()).sum(),
+            unheard_seconds: course.unheard,
             fewest_nodes: course.nodes.0,
             most_nodes: course.nodes.1,
             left_out: Vec::new(),
@@ -270,22 +278,17 @@ fn with_embodied(mut rows: Vec<Row>, total: &Total) -> Vec<Row> {
     for row in &mut rows {
         row.embodied_co2e_grams = row
             .embodied_co2e_grams
-            .or_else(|| by_energy(row.energy_joules, total));
+            .or_else(|| making::of_total(row.energy_joules, total));
     }
     rows
 }
 
-fn by_energy(joules: Joules, total: &Total) -> Option<Grams> {
-    let all = total.energy_joules.0;
-    let made = total.embodied_co2e_grams?;
-    (all > 0.0).then(|| made.times(joules.0 / all))
-}
-
 fn runs_with_units(mut runs: Runs, order: &Order, total: &Total) -> Runs {
     for run in &mut runs.runs {
-        run.embodied_co2e_grams = by_energy(run.energy_joules, total);
-        let mut told = order.units_of_runs.iter();
-        let units = told.find(|(name, _)| run.is(name)).map(|(_, units)| *units);
+        run.embodied_co2e_grams = run
+            .embodied_co2e_grams
+            .or_else(|| making::of_total(run.energy_joules, total));
+        let units = units::of(run, &order.units_of_runs);
         run.functional_units = units;
         let all = run
             .co2e_grams

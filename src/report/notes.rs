@@ -1,8 +1,8 @@
 //! What has to be known to read a report rightly: where its figures are from, and what they leave out.
 
 use super::rows::By;
-use super::time::{HOUR, Span, told};
-use super::words::percent;
+use super::time::{Span, told};
+use super::words::{duration, percent};
 use super::{Order, Report};
 use crate::units::Joules;
 
@@ -41,14 +41,7 @@ fn basis(report: &Report, order: &Order, notes: &mut Vec<String>) {
             "From {recorded} hours that the recording rules kept, and {counted} of the counters themselves."
         ),
     });
-    let is_whole = order.span == order.span.outward();
-    if basis.recorded_hours > 0 && !is_whole {
-        notes.push(format!(
-            "Rounded outward to whole hours, in UTC: {} to {} were asked for.",
-            told(order.span.from),
-            told(order.span.to)
-        ));
-    }
+    notes.extend(edges(report.span, order.asked, order.now));
     if basis.recorded_hours > 0 {
         notes.push(
             "A recorded hour may begin and end up to half an hour beside the full one; PUE and facility energy are by \
@@ -57,10 +50,17 @@ fn basis(report: &Report, order: &Order, notes: &mut Vec<String>) {
         );
     }
     if basis.missing_hours > 0 {
-        let all = span_hours(order.span);
+        let all = report.span.hours().count();
         notes.push(format!(
             "INCOMPLETE: of {all} hours {} have no data; what was used in them is not in here.",
             basis.missing_hours
+        ));
+    }
+    if basis.unheard_seconds > 0 {
+        #[allow(clippy::cast_precision_loss)]
+        let silent = duration(basis.unheard_seconds as f64);
+        notes.push(format!(
+            "INCOMPLETE: in about {silent} of the hours that have data no node was heard; what was used then is not in here."
         ));
     }
     if !basis.left_out.is_empty() {
@@ -82,8 +82,29 @@ fn basis(report: &Report, order: &Order, notes: &mut Vec<String>) {
     }
 }
 
-fn span_hours(span: Span) -> i64 {
-    span.outward().seconds() / HOUR
+/// Where the time that is reported on is not the one that was asked for.
+fn edges(span: Span, asked: Span, now: i64) -> Vec<String> {
+    let mut notes = Vec::new();
+    if span.from < asked.from || span.to > asked.to {
+        notes.push(format!(
+            "Rounded outward to whole hours, in UTC: {} to {} were asked for.",
+            told(asked.from),
+            told(asked.to)
+        ));
+    }
+    if span.to < asked.to {
+        let why = match (asked.to > now, span.to < now) {
+            (true, false) => "is still to come",
+            (true, true) => "has no data yet or is still to come",
+            (false, _) => "has no data yet",
+        };
+        notes.push(format!(
+            "It ends at {}: what was asked for from there to {} {why}, and is not in here.",
+            told(span.to),
+            told(asked.to)
+        ));
+    }
+    notes
 }
 
 /// Which grams.
@@ -142,7 +163,13 @@ fn shared(report: &Report, notes: &mut Vec<String>) {
     if report.by == By::Node {
         return;
     }
-    if report.total.embodied_co2e_grams.is_some() {
+    if report.total.embodied_co2e_grams.is_some() && report.by == By::Run {
+        notes.push(
+            "Only nodes know what they are made of: the making goes to each run by its share of the energy of its cluster \
+             while it ran, whatever time is reported on."
+                .to_owned(),
+        );
+    } else if report.total.embodied_co2e_grams.is_some() {
         notes.push(format!(
             "Only nodes know what they are made of: the making goes to each {} by its share of the energy.",
             report.by.name()
@@ -177,4 +204,37 @@ fn shared(report: &Report, notes: &mut Vec<String>) {
     notes.push(
         "How much was modelled or booked with a factor that was not live is known for nodes, and here for the whole.".to_owned(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::time::HOUR;
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_and_is_not_in_it_is_told() {
+        let now = 1_767_576_300; // 2026-01-05 01:25
+        let hour = now - 1500;
+        let span = |from, to| Span { from, to };
+        let asked = span(hour - HOUR, now);
+        assert_eq!(edges(asked, asked, now), [""; 0]);
+        // The last hour that was asked for, of which the recorded part alone has data.
+        let said = edges(span(hour - HOUR, hour), span(now - HOUR, now), now);
+        assert_eq!(
+            said,
+            [
+                "Rounded outward to whole hours, in UTC: 2026-01-05 00:25 UTC to 2026-01-05 01:25 UTC were asked for.",
+                "It ends at 2026-01-05 01:00 UTC: what was asked for from there to 2026-01-05 01:25 UTC has no data yet, \
+                 and is not in here.",
+            ]
+        );
+        // What is to come is told as it was asked for.
+        let said = edges(asked, span(hour - HOUR, now + HOUR), now);
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].contains("ends at 2026-01-05 01:25 UTC")
+                && said[0].contains("to 2026-01-05 02:25 UTC is still to come"),
+            "{said:?}"
+        );
+    }
 }

@@ -3,10 +3,10 @@
 //! A run's counters begin at 0 with it and never begin anew, so that the largest value seen is the run's total so far,
 //! whenever it began.
 
-use super::hours::Stretch;
+use super::hours::{Stretch, of_sample};
 use super::prometheus::{Failure, Series, Server};
 use super::query::{Scope, Source};
-use super::time::Span;
+use super::time::{HOUR, Span};
 use crate::units::{Grams, Joules};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,8 @@ pub struct Run {
     pub run: String,
     /// Its own.
     pub run_id: String,
+    /// Where it ran; empty without the label.
+    pub cluster: String,
     /// Who started it.
     pub user: String,
     /// How it stands at the end of the time.
@@ -66,12 +68,15 @@ pub struct Run {
     /// How long it took, or has taken until the end of the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,
+    /// From when to when it ran, as well as that is known; until the end of the time where its own is not.
+    #[serde(skip)]
+    pub time: Option<Span>,
     /// All that it used, also before the time.
     pub energy_joules: Joules,
     /// By location.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub co2e_grams: Option<Grams>,
-    /// Of the making, by share of energy.
+    /// Of the making, by its share of the energy of its cluster while it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embodied_co2e_grams: Option<Grams>,
     /// What was predicted first of its total.
@@ -98,12 +103,6 @@ impl Run {
         let predicted = self.first_predicted_energy_joules?;
         let is_known = self.state == State::Succeeded && self.energy_joules.0 > 0.0;
         is_known.then(|| predicted.0 / self.energy_joules.0 - 1.0)
-    }
-
-    /// Whether `name` means it: by name or by id.
-    #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.run == name || self.run_id == name
     }
 }
 
@@ -184,10 +183,13 @@ impl Asker<'_> {
                 };
                 for series in series {
                     let query = format!(
-                        "max by (run, run_id, user, state) (max_over_time({series}{here}[{seconds}s])) > 0"
+                        "max by (cluster, run, run_id, user, state) (max_over_time({series}{here}[{seconds}s])) > 0"
                     );
                     for series in self.server.instant(&query, piece.to)? {
                         let about = seen.entry(key(&series)).or_default();
+                        if !series.label("cluster").is_empty() {
+                            about.cluster = series.label("cluster").to_owned();
+                        }
                         if !series.label("user").is_empty() {
                             about.user = series.label("user").to_owned();
                         }
@@ -197,6 +199,35 @@ impl Asker<'_> {
             }
         }
         Ok(seen)
+    }
+
+    /// From when to when runs were, to the hour, as recorded hours tell: each has how long the run had taken until then.
+    fn times(&mut self) -> Result<BTreeMap<Key, Span>, Failure> {
+        let here = self.scope.with("");
+        let mut times: BTreeMap<Key, (i64, i64)> = BTreeMap::new();
+        for stretch in self.stretches.clone() {
+            if stretch.source != Source::Recorded {
+                continue;
+            }
+            for piece in stretch.pieces() {
+                let seconds = piece.seconds();
+                let query = format!("run:gramwatt_run_duration_seconds:last1h{here}[{seconds}s]");
+                for series in self.server.instant(&query, piece.to)? {
+                    for (at, took) in &series.samples {
+                        #[allow(clippy::cast_possible_truncation)]
+                        let took = took.max(0.0) as i64;
+                        let begin = of_sample(*at) + HOUR - took;
+                        let (first, longest) = times.entry(key(&series)).or_insert((begin, took));
+                        *first = begin.min(*first);
+                        *longest = took.max(*longest);
+                    }
+                }
+            }
+        }
+        let spans = times.into_iter();
+        Ok(spans
+            .map(|(key, (from, took))| (key, lasting(from, from + took)))
+            .collect())
     }
 
     /// Runs that had ended at a moment, and are still told of.
@@ -223,9 +254,18 @@ impl Asker<'_> {
     }
 }
 
+/// A time of at least a second.
+fn lasting(from: i64, to: i64) -> Span {
+    Span {
+        from,
+        to: to.max(from + 1),
+    }
+}
+
 /// What is told of a run in labels.
 #[derive(Default)]
 struct About {
+    cluster: String,
     user: String,
     states: BTreeSet<State>,
 }
@@ -289,6 +329,7 @@ pub fn ask(
     let predicted = asker.largest("first_predicted_energy_joules")?;
     let predicted_grams = asker.largest("first_predicted_co2e_grams")?;
     let budgets = asker.largest("budget_co2e_grams")?;
+    let times = asker.times()?;
     let about = asker.about()?;
     let heard = asker.heard(span.to, SILENCE.min(span.seconds()))?;
     let before = asker.heard(span.from, SILENCE)?;
@@ -310,10 +351,18 @@ pub fn ask(
             .get(&key)
             .copied()
             .filter(|_| state != State::Vanished);
+        // Of one that vanished the end is not known exactly, and by its counters not at all.
+        #[allow(clippy::cast_possible_truncation)]
+        let lasted = |until: i64| start.map(|start| lasting(start as i64, until));
+        #[allow(clippy::cast_possible_truncation)]
+        let exact = until.and_then(|until| lasted(until as i64));
+        let recorded_time = times.get(&key).copied();
         let grams_of = |values: &Values| values.get(&key).copied().map(Grams);
         runs.push(Run {
+            cluster: told.map(|about| about.cluster.clone()).unwrap_or_default(),
             user: told.map(|about| about.user.clone()).unwrap_or_default(),
             state,
+            time: exact.or(recorded_time).or_else(|| lasted(span.to)),
             start_timestamp_seconds: start,
             duration_seconds: took.or(recorded).map(|seconds| seconds.max(0.0)),
             energy_joules: Joules(joules),
@@ -375,13 +424,36 @@ fn summed(runs: Vec<Run>, before: &BTreeSet<String>) -> Runs {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A run that ended well, of 1 kWh and 300 g.
+    pub fn run(name: &str, id: &str) -> Run {
+        Run {
+            run: name.to_owned(),
+            run_id: id.to_owned(),
+            cluster: String::new(),
+            user: "ada".to_owned(),
+            state: State::Succeeded,
+            start_timestamp_seconds: None,
+            duration_seconds: Some(3600.0),
+            time: None,
+            energy_joules: Joules(3.6e6),
+            co2e_grams: Some(Grams(300.0)),
+            embodied_co2e_grams: None,
+            first_predicted_energy_joules: None,
+            first_predicted_co2e_grams: None,
+            budget_co2e_grams: None,
+            functional_units: None,
+            sci_grams: None,
+        }
+    }
 
     #[test]
     fn the_end_of_a_run_goes_before_its_beginning() {
         let state = |told: &[&str], is_heard| {
             let about = About {
+                cluster: String::new(),
                 user: String::new(),
                 states: told.iter().filter_map(|name| State::of(name)).collect(),
             };

@@ -22,14 +22,17 @@ pub struct Grid {
 }
 
 /// Units of energy, as joules.
-const ENERGY: [(f64, &str); 4] = [
+const ENERGY: [(f64, &str); 5] = [
+    (3.6, "mWh"),
     (3.6e3, "Wh"),
     (3.6e6, "kWh"),
     (3.6e9, "MWh"),
     (3.6e12, "GWh"),
 ];
 /// Units of mass, as grams.
-const MASS: [(f64, &str); 3] = [(1.0, "g"), (1e3, "kg"), (1e6, "t")];
+const MASS: [(f64, &str); 4] = [(1e-3, "mg"), (1.0, "g"), (1e3, "kg"), (1e6, "t")];
+/// The place of the unit without a prefix in both, in which nothing is nothing.
+const PLAIN: usize = 1;
 
 /// A column's numbers in one unit: that of the largest, or the next where most would be a few hundredths of it.
 fn column(values: &[Option<f64>], units: &[(f64, &'static str)]) -> (&'static str, Vec<String>) {
@@ -38,18 +41,22 @@ fn column(values: &[Option<f64>], units: &[(f64, &'static str)]) -> (&'static st
     let largest = sizes.last().copied().unwrap_or(0.0);
     let middle = sizes.get(sizes.len() / 2).copied().unwrap_or(0.0);
     let fits = |(factor, _): &&(f64, &str)| largest >= *factor && middle >= factor * 0.05;
-    let (by, unit) = *units
-        .iter()
-        .rfind(fits)
-        .or(units.first())
-        .unwrap_or(&(1.0, ""));
-    let places = match largest / by {
-        1000.0.. => 0,
-        100.0.. => 1,
-        _ => 2,
+    let smallest = match largest > 0.0 {
+        true => units.first(),
+        false => units.get(PLAIN),
     };
-    let shown = |value: &Option<f64>| match value {
-        Some(value) => format!("{:.places$}", value / by),
+    let (by, unit) = *units.iter().rfind(fits).or(smallest).unwrap_or(&(1.0, ""));
+    let (places, last_digit) = match largest / by {
+        1000.0.. => (0, 1.0),
+        100.0.. => (1, 0.1),
+        _ => (2, 0.01),
+    };
+    let shown = |value: &Option<f64>| match value.map(|value| value / by) {
+        // It is not nothing.
+        Some(number) if number > 0.0 && number < last_digit / 2.0 => {
+            format!("<{last_digit:.places$}")
+        }
+        Some(number) => format!("{number:.places$}"),
         None => UNKNOWN.to_owned(),
     };
     (unit, values.iter().map(shown).collect())
@@ -282,11 +289,14 @@ pub fn runs(all: &Runs, top: usize) -> Grid {
             .map(|error| error.map_or(UNKNOWN.to_owned(), change));
         table.add("was off by".to_owned(), cells.collect::<Vec<String>>());
     }
-    table.numbers(
-        "budget",
-        &MASS,
-        &of(&|run| run.budget_co2e_grams.map(|grams| grams.0)),
-    );
+    // Each has its own unit: a budget is a round number.
+    if shown.iter().any(|run| run.budget_co2e_grams.is_some()) {
+        let cells = shown.iter().map(|run| match run.budget_co2e_grams {
+            Some(budget) => mass(Some(budget)),
+            None => UNKNOWN.to_owned(),
+        });
+        table.add("budget".to_owned(), cells.collect::<Vec<String>>());
+    }
     if shown.iter().any(|run| run.functional_units.is_some()) {
         let cells = shown
             .iter()
@@ -394,5 +404,48 @@ mod tests {
         let (unit, cells) = column(&[Some(12_345.0), Some(9.0), Some(10.0)], &MASS);
         assert_eq!((unit, cells[1].as_str()), ("g", "9"));
         assert_eq!(column(&[Some(0.0)], &MASS).0, "g");
+    }
+
+    #[test]
+    fn small_things_have_small_units_and_are_not_nothing() {
+        let (unit, cells) = column(&[Some(36.0), Some(18.0), Some(0.001), Some(0.0)], &ENERGY);
+        assert_eq!(
+            (unit, cells),
+            (
+                "mWh",
+                ["10.00", "5.00", "<0.01", "0.00"]
+                    .map(str::to_owned)
+                    .to_vec()
+            )
+        );
+        assert_eq!(
+            column(&[Some(0.05)], &MASS),
+            ("mg", vec!["50.00".to_owned()])
+        );
+        let (unit, cells) = column(&[Some(5e6), Some(4e6), Some(3.0)], &MASS);
+        assert_eq!((unit, cells[2].as_str()), ("t", "<0.01"));
+    }
+
+    #[test]
+    fn each_budget_has_a_unit_that_fits() {
+        use super::super::runs::tests::run;
+        let budget = |id: &str, grams: Option<f64>| Run {
+            budget_co2e_grams: grams.map(Grams),
+            ..run("train", id)
+        };
+        let all = Runs {
+            runs: vec![
+                budget("1", Some(2000.0)),
+                budget("2", Some(1e-4)),
+                budget("3", None),
+            ],
+            failed_energy_share: 0.0,
+            failed_co2e_share: None,
+            began_before: 0,
+        };
+        let grid = runs(&all, 9);
+        let place = grid.head.iter().position(|head| head == "budget").unwrap();
+        let cells: Vec<&str> = grid.rows.iter().map(|row| row[place].as_str()).collect();
+        assert_eq!(cells, ["2.00 kg", "0.10 mg", "-"]);
     }
 }

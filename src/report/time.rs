@@ -123,6 +123,17 @@ impl Span {
         }
     }
 
+    /// The time until the end of the last of its hours that is one of these, at most until `now`.
+    #[must_use]
+    pub fn until_last(self, now: i64, is_one: impl Fn(&i64) -> bool) -> Self {
+        let last = self.hours().filter(is_one).last();
+        let to = last.map_or(self.to, |hour| self.to.min(hour + HOUR));
+        Self {
+            to: to.min(now),
+            ..self
+        }
+    }
+
     /// The beginnings of its hours; of whole ones where it is [`Span::outward`].
     pub fn hours(self) -> impl Iterator<Item = i64> {
         (0..)
@@ -245,6 +256,27 @@ mod tests {
         let span = between("2026-11-26T10:30:00Z", "2026-12-01T00:00:00Z").unwrap();
         assert_eq!(span.seconds(), 90 * 60);
         assert_eq!(span.outward().seconds(), 2 * HOUR);
+    }
+
+    #[test]
+    fn a_time_ends_with_the_last_hour_that_was_told_of_and_never_in_the_future() {
+        let day = Span {
+            from: 0,
+            to: 24 * HOUR,
+        };
+        let until = |now, last: i64| day.until_last(now, |hour| *hour <= last).to;
+        let now = 10 * HOUR + 1500;
+        // The running hour is told of until now, or not at all.
+        assert_eq!(until(now, 10 * HOUR), now);
+        assert_eq!(until(now, 9 * HOUR), 10 * HOUR);
+        assert_eq!(until(48 * HOUR, 23 * HOUR), day.to);
+        // What begins within an hour ends there too.
+        let part = Span {
+            from: 600,
+            to: 5000,
+        };
+        assert_eq!(part.until_last(now, |_| true), part);
+        assert_eq!(part.until_last(now, |hour| *hour == 600).to, 600 + HOUR);
     }
 
     #[test]

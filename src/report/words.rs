@@ -195,9 +195,27 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// `35,300 kilometres by car (US)`.
-#[must_use]
-pub fn equivalent(one: &Equivalent) -> String {
+fn equivalent(one: &Equivalent) -> String {
     format!("{} {}", count(one.count), one.name)
+}
+
+/// What all are as much as, each for itself; one line where none is a hundredth of one.
+#[must_use]
+pub fn equivalents(all: &[Equivalent]) -> Vec<String> {
+    if all.iter().any(is_something) {
+        return all.iter().map(equivalent).collect();
+    }
+    let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+    match names.is_empty() {
+        true => Vec::new(),
+        false => vec![format!("less than 0.01 of each: {}", names.join(", "))],
+    }
+}
+
+/// Whether it is told as more than `<0.01`.
+#[must_use]
+pub fn is_something(one: &Equivalent) -> bool {
+    one.count >= 0.005
 }
 
 /// A number of things, with its thousands apart.
@@ -251,6 +269,22 @@ mod tests {
             [0.5, 3.0, 35_312.0, 1_234_567.0].map(count),
             ["0.50", "3", "35,300", "1,230,000"]
         );
+        let much = |count: f64| Equivalent {
+            id: String::new(),
+            name: format!("times {count}"),
+            count,
+            meaning: String::new(),
+            source: String::new(),
+        };
+        assert_eq!(
+            equivalents(&[much(0.001), much(0.5)]),
+            ["<0.01 times 0.001", "0.50 times 0.5"]
+        );
+        assert_eq!(
+            equivalents(&[much(0.001), much(0.002)]),
+            ["less than 0.01 of each: times 0.001, times 0.002"]
+        );
+        assert_eq!(equivalents(&[]), [""; 0]);
         assert_eq!([0.0, 0.031, 0.5].map(percent), ["0 %", "3.1 %", "50 %"]);
         assert_eq!([-0.5, 0.2, 24.0].map(change), ["-50 %", "+20 %", "x 25"]);
         assert_eq!(

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,8 +15,11 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-/// Longest that an answer may take.
+/// Longest that an answer may take, unless another limit is set.
 const LONGEST: Duration = Duration::from_secs(5);
+
+/// So often it is tried to come in where all places to wait are taken.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Largest answer.
 const LARGEST: usize = 4 << 20;
@@ -35,6 +38,9 @@ pub enum Error {
     /// It is there and says no.
     #[error("{0}")]
     Refused(String),
+    /// It is there and cannot: it has too much to do, or sees nobody.
+    #[error("{0}")]
+    Unable(String),
     /// What it says is not what it should be.
     #[error("{path}: {reason}")]
     Strange {
@@ -50,6 +56,7 @@ pub enum Error {
 pub struct Client {
     path: PathBuf,
     runtime: Runtime,
+    limit: Duration,
 }
 
 impl Client {
@@ -64,7 +71,13 @@ impl Client {
         Ok(Self {
             path: path.to_owned(),
             runtime,
+            limit: LONGEST,
         })
+    }
+
+    /// Waits no longer than this for each answer from now on.
+    pub fn limit(&mut self, limit: Duration) {
+        self.limit = limit;
     }
 
     /// The socket.
@@ -128,14 +141,20 @@ impl Client {
             Method::GET => Vec::new(),
             _ => serde_json::to_vec(body).map_err(|error| strange(error.to_string()))?,
         };
-        let asked = self
-            .runtime
-            .block_on(async { tokio::time::timeout(LONGEST, self.ask(method, place, text)).await });
-        let (is_well, text) = asked.map_err(|_| strange("no answer in time".into()))??;
-        if !is_well {
+        let asked = self.runtime.block_on(async {
+            tokio::time::timeout(self.limit, self.ask(method, place, text)).await
+        });
+        let (status, text) = asked.map_err(|_| strange("no answer in time".into()))??;
+        if !status.is_success() {
             let refused = serde_json::from_slice::<Refused>(&text);
+            let is_able = ![
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+            ]
+            .contains(&status);
             return Err(match refused {
-                Ok(Refused { error }) => Error::Refused(error),
+                Ok(Refused { error }) if is_able => Error::Refused(error),
+                Ok(Refused { error }) => Error::Unable(error),
                 Err(_) => strange("answers, and not as Gramwatt does".into()),
             });
         }
@@ -147,13 +166,12 @@ impl Client {
         method: Method,
         place: &str,
         text: Vec<u8>,
-    ) -> Result<(bool, Bytes), Error> {
+    ) -> Result<(StatusCode, Bytes), Error> {
         let strange = |error: hyper::Error| Error::Strange {
             path: self.path.clone(),
             reason: error.to_string(),
         };
-        let stream = UnixStream::connect(&self.path).await;
-        let stream = stream.map_err(|source| Error::Away {
+        let stream = self.connect().await.map_err(|source| Error::Away {
             path: self.path.clone(),
             source,
         })?;
@@ -171,13 +189,92 @@ impl Client {
             reason: error.to_string(),
         })?;
         let response = sender.send_request(request).await.map_err(strange)?;
-        let is_well = response.status().is_success();
+        let status = response.status();
         let body = Limited::new(response.into_body(), LARGEST).collect().await;
         connection.abort();
         let body = body.map_err(|error| Error::Strange {
             path: self.path.clone(),
             reason: error.to_string(),
         })?;
-        Ok((is_well, body.to_bytes()))
+        Ok((status, body.to_bytes()))
+    }
+
+    /// Where many come at once there may be no place to wait in (`EAGAIN`, connect(2)): then it is tried again.
+    async fn connect(&self) -> io::Result<UnixStream> {
+        loop {
+            match UnixStream::connect(&self.path).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                connected => return connected,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// A listener with a place for one who waits, and the client.
+    fn pair(folder: &tempfile::TempDir) -> (UnixListener, Client) {
+        let path = folder.path().join("runs.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        (listener, Client::new(&path).unwrap())
+    }
+
+    fn answers(listener: &UnixListener, status: &str, body: &str) {
+        let mut stream = listener.accept().unwrap().0;
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            asked.extend(byte);
+        }
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_full_house_is_waited_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (listener, mut client) = pair(&folder);
+        let before_us = UnixStream::connect(client.path()).unwrap();
+        client.limit(Duration::from_millis(200));
+        let said = client.run("a").unwrap_err().to_string();
+        assert!(said.ends_with("no answer in time"), "{said}");
+        // Whoever waited before us is gone, and there is a place again.
+        drop(listener.accept().unwrap());
+        drop(before_us);
+        client.limit(LONGEST);
+        std::thread::scope(|scope| {
+            scope.spawn(|| answers(&listener, "404 Not Found", r#"{"error": "no run a"}"#));
+            let said = client.run("a").unwrap_err();
+            assert!(
+                matches!(&said, Error::Refused(text) if text == "no run a"),
+                "{said:?}"
+            );
+        });
+    }
+
+    #[test]
+    fn busy_is_no_refusal() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (listener, client) = pair(&folder);
+        std::thread::scope(|scope| {
+            scope.spawn(|| answers(&listener, "503 Service Unavailable", r#"{"error": "busy"}"#));
+            let said = client.run("a").unwrap_err();
+            assert!(
+                matches!(&said, Error::Unable(text) if text == "busy"),
+                "{said:?}"
+            );
+        });
     }
 }

@@ -10,7 +10,7 @@ use super::pump::Pumps;
 use super::spawn::Plan;
 use super::terminal::Screen;
 use super::text::{self, By};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::config::Config;
 use crate::file;
 use crate::units::Grams;
@@ -31,6 +31,16 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Longest that the last figures are waited for.
 const SETTLING: Duration = Duration::from_secs(12);
+
+/// Longest that an exporter is waited for which is away, or busy, when the run begins, and when it is over: one that
+/// starts anew is back in some seconds.
+const BEGINNING: Duration = Duration::from_secs(2);
+const RETURNING: Duration = Duration::from_secs(10);
+
+/// Longest that an answer is waited for while the command goes on, whose signals wait as long; and of an exporter that
+/// gave none the last time.
+const ANSWER: Duration = Duration::from_secs(2);
+const ANSWER_AGAIN: Duration = Duration::from_millis(500);
 
 /// Where an exporter's socket is that has no configuration of its own: root's, and the one that systemd opens.
 const USUAL: [&str; 2] = ["/run/gramwatt/runs.sock", "/run/gramwatt-runs.sock"];
@@ -94,7 +104,7 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
     if let Some(path) = &task.report {
         writable(path)?;
     }
-    let (client, own, by) = measured(task, config)?;
+    let (mut client, mut own, mut by) = measured(task, config)?;
     let screen = Arc::new(Screen::new(!task.quiet && io::stderr().is_terminal()));
     if let Some(waiting) = &task.waiting
         && let Some(signal) = greener::hold(&client, waiting, &signals, &screen)?
@@ -112,11 +122,20 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         children_alone: true,
         budget_grams: task.budget.map(|grams| grams.0),
     };
-    let run = client.begin(&begin).map_err(|error| error.to_string())?;
-    let began = client.node().map_err(|error| error.to_string())?;
+    let mut begun = enter(&client, &begin);
+    if let Err(Error::Unable(why)) = &begun
+        && task.measure == Measure::Auto
+        && own.is_none()
+    {
+        screen.say(&format!("gramwatt: {why}; so this process measures"));
+        (client, own, by) = itself(config)?;
+        begun = enter(&client, &begin);
+    }
+    let (began, run) = begun.map_err(|error| error.to_string())?;
+    client.limit(ANSWER);
     let mut session = Session {
         task,
-        client: &client,
+        client: &mut client,
         signals: &signals,
         screen: &screen,
         run,
@@ -124,27 +143,41 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         away: false,
         trouble: None,
         stopped: false,
+        at: clock::now(),
     };
     let ended = session.go()?;
-    let run = session.close(ended);
-    let (stopped, away) = (session.stopped, session.away);
+    let (run, measured) = session.close(ended);
+    let stopped = session.stopped;
     screen.clear();
-    if !away {
-        let after = client.node().unwrap_or_else(|_| began.clone());
-        if !task.quiet {
-            let ended = Some(ended).filter(|_| !stopped);
-            screen.say(text::report(&run, ended, [&began, &after], &by).trim_end());
-        }
-        if let Some(path) = &task.report {
-            write(path, &run, &after)?;
-        }
+    let after = client.node().unwrap_or_else(|_| began.clone());
+    if !task.quiet {
+        let ended = Some(ended).filter(|_| !stopped);
+        screen.say(text::report(&run, ended, measured, [&began, &after], &by).trim_end());
+    }
+    if let Some(path) = &task.report {
+        write(path, &run, measured, &after)?;
     }
     drop(own);
     Ok(if stopped { 0 } else { ended.code() })
 }
 
+/// Begins the run, with whoever measures but may be busy: the machine as it was then, and the run.
+fn enter(client: &Client, begin: &Begin) -> Result<(Node, Run), Error> {
+    let until = clock::now().awake + BEGINNING;
+    loop {
+        let node = client.node()?;
+        match client.begin(begin) {
+            Err(Error::Unable(_)) if clock::now().awake < until => std::thread::sleep(LOOK),
+            answer => return Ok((node, answer?)),
+        }
+    }
+}
+
+/// Who measures: how it is asked, what ends with us, and what it is called.
+type Measurer = (Client, Option<Own>, By);
+
 /// Finds who measures.
-fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), String> {
+fn measured(task: &Task, config: &Config) -> Result<Measurer, String> {
     let client = |path: &Path| Client::new(path).map_err(|error| error.to_string());
     let mut reasons = Vec::new();
     if task.measure != Measure::Itself {
@@ -168,8 +201,13 @@ fn measured(task: &Task, config: &Config) -> Result<(Client, Option<Own>, By), S
             reasons.join("; ")
         ));
     }
+    itself(config)
+}
+
+/// Measures in this process.
+fn itself(config: &Config) -> Result<Measurer, String> {
     let own = Own::start(config)?;
-    let client = client(own.socket())?;
+    let client = Client::new(own.socket()).map_err(|error| error.to_string())?;
     Ok((client, Some(own), By::Itself))
 }
 
@@ -188,7 +226,7 @@ fn sockets(task: &Task, config: &Config) -> Vec<PathBuf> {
 /// A command that goes on.
 struct Session<'a> {
     task: &'a Task,
-    client: &'a Client,
+    client: &'a mut Client,
     signals: &'a Signals,
     screen: &'a Arc<Screen>,
     run: Run,
@@ -196,10 +234,12 @@ struct Session<'a> {
     warned: bool,
     /// Whether nobody measures now, which was said.
     away: bool,
-    /// What was said last of what went wrong.
+    /// Why progress was not taken, which was said.
     trouble: Option<String>,
     /// Whether it was ended because its total is predicted.
     stopped: bool,
+    /// When the command began.
+    at: Moment,
 }
 
 impl Session<'_> {
@@ -268,8 +308,16 @@ impl Session<'_> {
             done: told.done,
             total: told.total,
         };
-        let answer = self.client.progress(&self.run.id, done);
-        self.hear(answer);
+        match self.client.progress(&self.run.id, done) {
+            Err(Error::Refused(error)) => {
+                if !self.away && self.trouble.as_ref() != Some(&error) {
+                    self.screen
+                        .say(&format!("gramwatt: progress is not taken: {error}"));
+                    self.trouble = Some(error);
+                }
+            }
+            answer => self.hear(answer),
+        }
     }
 
     /// What is due every second.
@@ -330,40 +378,72 @@ impl Session<'_> {
             Ok(run) => {
                 self.run = run;
                 if std::mem::take(&mut self.away) {
-                    self.trouble = None;
+                    self.client.limit(ANSWER);
                     self.screen.say("gramwatt: measured again");
                 }
             }
             Err(_) if self.away => {}
             Err(error) => {
-                self.away = !matches!(error, Error::Refused(_));
-                let trouble = Some(error.to_string());
-                if self.trouble != trouble {
-                    self.screen.say(&format!(
-                        "gramwatt: not measured from here on: {error}; the command goes on"
-                    ));
-                    self.trouble = trouble;
-                }
+                self.away = true;
+                self.client.limit(ANSWER_AGAIN);
+                self.screen.say(&format!(
+                    "gramwatt: not measured from here on: {error}; the command goes on"
+                ));
             }
         }
     }
 
-    /// Says that it is over, and waits for the last figures.
-    fn close(&mut self, ended: Ended) -> Run {
+    /// Says that it is over, and waits for the last figures. Returns them, and of how many seconds they are: of fewer
+    /// than the run's where nobody measured its end.
+    fn close(&mut self, ended: Ended) -> (Run, f64) {
+        let now = clock::now();
         let code = if self.stopped { 0 } else { ended.code() };
-        let answer = self.client.end(&self.run.id, code.into());
-        self.hear(answer);
+        self.end(code.into(), now.awake + RETURNING);
         let until = clock::now().awake + SETTLING;
         while !self.run.settled && !self.away && self.run.state != State::Running {
-            if clock::now().awake >= until {
+            if clock::now().awake >= until || self.is_asked_to_end() {
                 break;
             }
-            // Signals wait until then; a second Ctrl-C is not needed for a few seconds.
-            std::thread::sleep(LOOK);
             let answer = self.client.run(&self.run.id);
             self.hear(answer);
         }
-        self.run.clone()
+        let mut run = self.run.clone();
+        let measured = run.seconds;
+        if matches!(run.state, State::Running | State::Lost) {
+            // We know better how it went on.
+            run.state = match code {
+                0 => State::Succeeded,
+                _ => State::Failed,
+            };
+            run.ended = Some(now.wall.to_string());
+            run.seconds = now.boot.saturating_sub(self.at.boot).as_secs_f64();
+            (run.processes, run.watts, run.settled) = (0, None, false);
+        }
+        (run, measured)
+    }
+
+    /// Says that it is over, again and again to an exporter that is away: the report then says so.
+    fn end(&mut self, code: i32, until: Duration) {
+        loop {
+            let answer = match self.client.end(&self.run.id, code) {
+                // It may have heard us before, and we not its answer.
+                Err(Error::Refused(_)) => self.client.run(&self.run.id),
+                answer => answer,
+            };
+            if matches!(answer, Ok(_) | Err(Error::Refused(_))) {
+                return self.hear(answer);
+            }
+            self.away = true;
+            self.client.limit(ANSWER_AGAIN);
+            if clock::now().awake >= until || self.is_asked_to_end() {
+                return;
+            }
+        }
+    }
+
+    /// Whether a signal asks us to end, for which we wait a little.
+    fn is_asked_to_end(&self) -> bool {
+        !matches!(self.signals.end(LOOK), Ok(None))
     }
 }
 
@@ -385,8 +465,8 @@ fn writable(path: &Path) -> Result<(), String> {
 }
 
 /// Writes the figures, whole or not at all.
-fn write(path: &Path, run: &Run, node: &Node) -> Result<(), String> {
-    let page = serde_json::json!({"run": run, "node": node});
+fn write(path: &Path, run: &Run, measured: f64, node: &Node) -> Result<(), String> {
+    let page = serde_json::json!({"run": run, "measured_seconds": measured, "node": node});
     let written = file::replace(path, format!("{page:#}\n").as_bytes());
     written.map_err(|error| format!("--report: {}: {error}", path.display()))
 }

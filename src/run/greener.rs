@@ -58,7 +58,8 @@ pub fn hold(
     screen: &Screen,
 ) -> Result<Option<Signal>, String> {
     let zone = TimeZone::system();
-    let begun = clock::now().awake;
+    // A machine that was suspended has waited, too.
+    let begun = clock::now().boot;
     let latest = begun + waiting.within;
     let mut said = None;
     loop {
@@ -72,11 +73,11 @@ pub fn hold(
             },
             (Err(error), _) => return Err(error.to_string()),
         };
-        let left = latest.saturating_sub(now.awake);
+        let left = latest.saturating_sub(now.boot);
         let best = outlook(&node, now.wall)
             .and_then(|outlook| outlook.greener(now.wall, waiting.length, left));
         let Some(best) = best else {
-            if node.grid.is_some() && node.forecast.is_empty() && now.awake < begun + FIRST {
+            if node.grid.is_some() && node.forecast.is_empty() && now.boot < begun + FIRST {
                 match ended(signals, Duration::from_secs(1))? {
                     None => continue,
                     signal => return Ok(signal),

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, pipe};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const QUIET: Timespec = Timespec {
     tv_nsec: 300_000_000,
 };
 
-/// So long after the command's end and the last piece more is waited for: a daemon may keep its end open for ever.
+/// So long after the command's end what it left in a pipe is waited for: a daemon may keep its end open for ever.
 const DRAIN: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -32,22 +32,8 @@ pub struct Pumps {
     resizer: Option<Resizer>,
     threads: Vec<JoinHandle<()>>,
     told: Option<Receiver<Told>>,
-    work: Arc<Work>,
-}
-
-/// What the threads do: pieces that were taken, and those that were passed on.
-#[derive(Debug, Default)]
-struct Work {
-    taken: AtomicU64,
-    passed: AtomicU64,
-}
-
-impl Work {
-    /// Pieces that were passed on; `None` while one is on its way.
-    fn done(&self) -> Option<u64> {
-        let passed = self.passed.load(Ordering::SeqCst);
-        (self.taken.load(Ordering::SeqCst) == passed).then_some(passed)
-    }
+    /// Threads that are passing something on.
+    passing: Arc<AtomicUsize>,
 }
 
 /// Where one stream's output comes from.
@@ -110,19 +96,19 @@ impl Pumps {
         // From then on the command alone holds its ends: else nobody would see when it lets go of them.
         let child = plan.begin(ends)?;
         let (tell, told) = channel();
-        let work = Arc::<Work>::default();
+        let passing = Arc::<AtomicUsize>::default();
         let threads = sources.into_iter().map(|source| {
             let (screen, pattern, tell) = (Arc::clone(screen), pattern.cloned(), tell.clone());
-            let work = Arc::clone(&work);
+            let passing = Arc::clone(&passing);
             thread::Builder::new()
                 .name("output".into())
-                .spawn(move || carry(source, &screen, pattern.as_ref(), &tell, &work))
+                .spawn(move || carry(source, &screen, pattern.as_ref(), &tell, &passing))
         });
         let pumps = Self {
             threads: threads.collect::<io::Result<_>>()?,
             resizer: pty.map(Pty::begun),
             told: Some(told),
-            work: Arc::clone(&work),
+            passing: Arc::clone(&passing),
         };
         Ok((child, pumps))
     }
@@ -144,20 +130,17 @@ impl Pumps {
         self.resizer.iter().map(Resizer::resize).count() > 0
     }
 
-    /// Waits for the rest of the output: as long as whoever reads ours takes, or until `give_up` says so, which is
-    /// asked again and again and waits for the time that it is given.
+    /// Waits for the rest of the output. The time that whoever reads ours takes does not count; `give_up` is asked
+    /// again and again, and waits for the time that it is given.
     pub fn end(&mut self, give_up: impl Fn(Duration) -> bool) {
-        let (mut left, mut before) = (DRAIN, None);
+        let mut left = DRAIN;
         while self.threads.iter().any(|thread| !thread.is_finished()) && !left.is_zero() {
             if give_up(LOOK) {
                 return;
             }
-            let done = self.work.done();
-            left = match done.is_some() && done == before {
-                true => left.saturating_sub(LOOK),
-                false => DRAIN,
-            };
-            before = done;
+            if self.passing.load(Ordering::SeqCst) == 0 {
+                left = left.saturating_sub(LOOK);
+            }
         }
     }
 }
@@ -168,7 +151,7 @@ fn carry(
     screen: &Screen,
     pattern: Option<&Pattern>,
     tell: &Sender<Told>,
-    work: &Work,
+    passing: &AtomicUsize,
 ) {
     let mut lines = Lines::default();
     let mut piece = vec![0; PIECE];
@@ -185,9 +168,9 @@ fn carry(
             Err(_) => break,
         };
         let bytes = piece.get(..length).unwrap_or_default();
-        work.taken.fetch_add(1, Ordering::SeqCst);
+        passing.fetch_add(1, Ordering::SeqCst);
         let passed = screen.pass(source.stream, bytes);
-        work.passed.fetch_add(1, Ordering::SeqCst);
+        passing.fetch_sub(1, Ordering::SeqCst);
         if passed.is_err() {
             // The command is told in the same way: its end of the pipe breaks.
             return;

@@ -108,21 +108,27 @@ pub fn live(run: &Run, now: Timestamp, zone: &TimeZone) -> String {
     out
 }
 
-/// What is said at the end; `ended` is nothing of a run that we stopped because its total was predicted. `began` and
-/// `after` are the machine at its beginning and end.
-pub fn report(run: &Run, ended: Option<Ended>, [began, after]: [&Node; 2], by: &By) -> String {
-    let how = match (run.state, ended) {
-        (State::Lost, _) => "was lost".to_owned(),
-        (_, None) => "was stopped with its prediction".to_owned(),
-        (_, Some(Ended::Code(0))) => "succeeded".to_owned(),
-        (_, Some(Ended::Code(code))) => format!("failed with code {code}"),
-        (_, Some(Ended::By(signal))) => format!("was ended by signal {signal}"),
+/// What is said at the end; `ended` is nothing of a run that we stopped because its total was predicted. The figures are
+/// of its first `measured` seconds. `began` and `after` are the machine at its beginning and end.
+pub fn report(
+    run: &Run,
+    ended: Option<Ended>,
+    measured: f64,
+    [began, after]: [&Node; 2],
+    by: &By,
+) -> String {
+    let how = match ended {
+        None => "was stopped with its prediction".to_owned(),
+        Some(Ended::Code(0)) => "succeeded".to_owned(),
+        Some(Ended::Code(code)) => format!("failed with code {code}"),
+        Some(Ended::By(signal)) => format!("was ended by signal {signal}"),
     };
+    let is_whole = measured >= run.seconds;
     let mut out = format!("gramwatt: {} {how} after {}\n", run.name, time(run.seconds));
     let mut line = |name: &str, text: String| {
         let _ = writeln!(out, "  {name:<11} {text}");
     };
-    let whole = whole(run, began, after);
+    let whole = whole(run, began, after).filter(|_| is_whole);
     if run.joules > 0.0 {
         line(
             "energy",
@@ -143,13 +149,13 @@ pub fn report(run: &Run, ended: Option<Ended>, [began, after]: [&Node; 2], by: &
             let all = energy(whole.joules);
             format!("; all of {} used {all} in that time", after.host)
         });
-        let mean = watts(Some(run.joules / run.seconds));
+        let mean = watts(Some(run.joules / measured));
         line("mean power", mean + &all.unwrap_or_default());
     } else {
         line("energy", "too little to tell".to_owned());
     }
     if let Some(told) = &run.first_prediction {
-        line("predicted", foretold(run, told));
+        line("predicted", foretold(run, told, is_whole));
     }
     if let Some((budget, grams)) = run.budget_grams.zip(run.grams) {
         let percent = 100.0 * grams / budget;
@@ -173,7 +179,15 @@ pub fn report(run: &Run, ended: Option<Ended>, [began, after]: [&Node; 2], by: &
             "modelled is no measurement: `gramwatt doctor` says what this machine lacks".into(),
         );
     }
-    if !run.settled {
+    if !is_whole {
+        line(
+            "note",
+            format!(
+                "nobody measured its end: figures are of the first {}",
+                time(measured)
+            ),
+        );
+    } else if !run.settled {
         line(
             "note",
             "the last seconds were not divided yet: figures may be low".into(),
@@ -261,8 +275,8 @@ fn emissions(run: &Run, node: &Node) -> String {
     out
 }
 
-/// What was predicted first, and how far off that was.
-fn foretold(run: &Run, told: &Prediction) -> String {
+/// What was predicted first, and how far off that was of a run that was measured to its end.
+fn foretold(run: &Run, told: &Prediction, is_whole: bool) -> String {
     let first = told.grams.map(|range| range.expected).zip(run.grams);
     let (text, first, came) = match first {
         Some((first, came)) => (mass(first), first, came),
@@ -272,7 +286,7 @@ fn foretold(run: &Run, told: &Prediction) -> String {
             run.joules,
         ),
     };
-    if came <= 0.0 || run.state != State::Succeeded {
+    if !is_whole || came <= 0.0 || run.state != State::Succeeded {
         return format!("{text} at first");
     }
     let off = 100.0 * (first / came - 1.0);

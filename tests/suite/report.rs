@@ -806,6 +806,11 @@ fn the_hour_that_runs_is_of_counters() {
         "{joules} in {seconds} s"
     );
     assert_eq!(shown["basis"]["missing_hours"], 0);
+    // It ends now, and says that what is to come was asked for.
+    let end: jiff::Timestamp = shown["to"].as_str().unwrap().parse().unwrap();
+    assert!((now..now + 600).contains(&end.as_second()), "{end}");
+    let notes = shown["notes"].to_string();
+    assert!(notes.contains("is still to come"), "{notes}");
     let rows: f64 = column(&shown, "energy_joules").values().sum();
     near("rows", rows, joules);
 }
@@ -986,12 +991,81 @@ fn runs_are_whole_and_say_how_they_ended() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
+    refused(
+        &server.url(),
+        &[FROM, TO, "--by=run", "--units=trian=30"],
+        &["--units trian: no run", "nearest: train"],
+    );
     let csv = printed(&server, &[FROM, TO, "--by=run", "--format=csv"]);
     assert_eq!(
         csv::Reader::from_reader(csv.as_bytes()).records().count(),
         4
     );
     html_is_closed(&printed(&server, &[FROM, TO, "--by=run", "--format=html"]));
+}
+
+#[test]
+fn the_making_of_a_run_is_the_same_whatever_time_is_reported_on() {
+    let mut history = History::default();
+    let all = START..START + 4 * HOUR + 60;
+    let own = "cluster=\"east\",job=\"gramwatt\",instance=\"a\"";
+    // Two quiet hours, and two busy ones with the run.
+    let busy = f64::from(2 * i32::try_from(HOUR).unwrap());
+    let joules = |age: f64| age.min(busy) * 100.0 + (age - busy).max(0.0) * 1000.0;
+    let series = format!("gramwatt_node_energy_joules_total{{{own}}}");
+    history.each(&series, all.clone(), joules);
+    let made = format!("gramwatt_node_embodied_co2e_grams_total{{{own}}}");
+    history.counter(&made, all, 1.0 / 360.0);
+    let begin = START + 2 * HOUR + 600;
+    let end = begin + HOUR;
+    let of = format!("{own},run=\"train\",run_id=\"r1\"");
+    for (what, rate) in [("energy_joules", 500.0), ("co2e_grams", 0.05)] {
+        let series = format!("gramwatt_run_{what}_total{{{of},kind=\"cpu\"}}");
+        history.each(&series, begin..end + 600, |age| age.min(3600.0) * rate);
+    }
+    let second = |second: i64| f64::from(i32::try_from(second).unwrap());
+    for (series, value) in [
+        (format!("gramwatt_run_info{{{of},user=\"ada\"}}"), 1.0),
+        (
+            format!("gramwatt_run_start_timestamp_seconds{{{of}}}"),
+            second(begin),
+        ),
+    ] {
+        history.gauge(&series, begin..end + 600, value);
+    }
+    for (series, value) in [
+        (
+            format!("gramwatt_run_state{{{of},state=\"succeeded\"}}"),
+            1.0,
+        ),
+        (
+            format!("gramwatt_run_end_timestamp_seconds{{{of}}}"),
+            second(end),
+        ),
+    ] {
+        history.gauge(&series, end..end + 600, value);
+    }
+    let server = history.served();
+    for from in [
+        "--from=2026-01-05T00:00:00Z",
+        "--from=2026-01-05T02:00:00Z",
+        "--from=2026-01-05T02:30:00Z",
+    ] {
+        let shown = json(
+            &server,
+            &[
+                from,
+                "--to=2026-01-05T04:00:00Z",
+                "--by=run",
+                "--units=r1=10",
+            ],
+        );
+        // Half of what the node used and of its making, 10 g an hour.
+        let making = number(&shown, "/runs/runs/0/embodied_co2e_grams");
+        near(from, making, 5.0);
+        near(from, number(&shown, "/runs/runs/0/sci_grams"), 185.0 / 10.0);
+        assert_eq!(shown["runs"]["runs"][0]["cluster"], "east");
+    }
 }
 
 fn html_is_closed(page: &str) {
@@ -1060,7 +1134,15 @@ fn a_report_that_cannot_be_made_says_why() {
         (vec![from, "--units=0"], "more than 0"),
         (vec![from, "--units=many"], "no number"),
         (vec![from, by, "--units=r1=3"], "add --by run"),
+        (
+            vec![from, "--by=run", "--units=r1=3", "--units=r1=4"],
+            "--units r1=N is given twice",
+        ),
         (vec![from, "--functional-unit=job"], "--units"),
+        (
+            vec![from, "--functional-unit= ", "--units=5"],
+            "a functional unit has a name",
+        ),
         (vec![from, "--compare=acme"], "there are"),
         (vec![from, "--top=0"], "--top"),
         (vec![from, "--token-file=/nowhere"], "/nowhere"),

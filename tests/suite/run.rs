@@ -1,6 +1,7 @@
 //! `gramwatt run` and the socket of runs: the shipped program around real commands, on pipes and on terminals, next to
 //! an exporter and by itself.
 
+mod away;
 mod bad_input;
 mod figures;
 mod passes;

@@ -1,8 +1,8 @@
 //! What is no request at all, or too much of one.
 
 use super::socket::{Asker, begin, refused};
-use super::{Exporter, answered};
-use crate::program::answer;
+use super::{Exporter, answered, over};
+use crate::program::{Program, answer, gramwatt};
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::io::Read;
@@ -156,7 +156,7 @@ fn sizes_and_connections_are_bounded() {
     drop(slow.pop());
     assert_eq!(answered(&mut next).0, 200);
     // Beyond so many they are turned away.
-    slow.extend((0..160).map(|_| exporter.say(half)));
+    slow.extend((0..160).map(|_| UnixStream::connect(exporter.socket()).unwrap()));
     let turned_away = slow.last_mut().unwrap();
     all.clear();
     let _ = turned_away.read_to_end(&mut all);
@@ -199,4 +199,40 @@ for body in ({'name': 'stolen'}, {'name': 'stolen', 'pid': 1}):
         assert_eq!(status, 422, "{said}");
     }
     assert!(exporter.runs().is_empty());
+}
+
+/// Where nobody looks who uses the machine there is nothing to tell runs by.
+#[test]
+fn a_run_is_refused_where_nobody_looks() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |flag: &str, name: &str| format!("--{flag}={}", folder.path().join(name).display());
+    std::fs::write(
+        folder.path().join("gramwatt.yml"),
+        "workloads: {source: none}\n",
+    )
+    .unwrap();
+    let _program = Program::start([
+        at("config.file", "gramwatt.yml"),
+        at("state.directory", "state"),
+    ]);
+    let mark = folder.path().join("mark");
+    let socket = at("socket", "state/runs.sock");
+    let asked = |who: &str| {
+        let mut run = gramwatt(["run", &format!("--by={who}"), &socket]);
+        over(run.args(["--", "touch"]).arg(&mark))
+    };
+    let run = asked("exporter");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.err.contains("(workloads.source: none)"), "{run:?}");
+    assert!(!mark.exists());
+    // Nobody's job fails for that, unless it is asked for.
+    let run = asked("auto");
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.err.contains(
+        "(workloads.source: none), so that no run can be told apart; so this process measures\n"
+    ));
+    assert!(
+        run.err.contains("measured    by itself") && mark.exists(),
+        "{run:?}"
+    );
 }

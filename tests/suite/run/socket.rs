@@ -152,7 +152,7 @@ def ask(method, path, body=None):
     connection = http.client.HTTPConnection('localhost')
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(sys.argv[1])
-    connection.request(method, path, json.dumps(body))
+    connection.request(method, path, body and json.dumps(body))
     answer = connection.getresponse()
     print(answer.status, answer.read().decode(), end='', flush=True)
 ";
@@ -314,6 +314,24 @@ fn another_users_run_is_seen_and_not_touched() {
     assert_eq!(
         exporter.ask("POST", &path, r#"{"exit_code": 0}"#).1["state"],
         json!("succeeded")
+    );
+    // And theirs is `gramwatt run`, who can read no sensor.
+    let run = exporter.run(&["--name=unprivileged"], shell("id -u; exit 3"));
+    let mut words = python(
+        "import os, sys\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\nos.execv(sys.argv[1], sys.argv[1:])",
+    );
+    words.push(run.get_program().to_owned());
+    words.extend(run.get_args().map(ToOwned::to_owned));
+    let run = over(Command::new(&words[0]).args(&words[1..]).current_dir("/"));
+    if run.err.contains("PermissionError") {
+        eprintln!("SKIPPED: the built program lies where another user cannot go");
+        return;
+    }
+    assert_eq!((run.code, run.text().as_str()), (3, "65534\n"), "{run:?}");
+    let run = exporter.until_run("unprivileged", |run| run["settled"] == true);
+    assert_eq!(
+        (&run["user"], &run["state"]),
+        (&json!("nobody"), &json!("failed"))
     );
 }
 
