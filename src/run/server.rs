@@ -234,6 +234,8 @@ async fn answer(
 ) -> Result<(StatusCode, String), Fault> {
     let site = &desk.site;
     let (head, body) = request.into_parts();
+    // Whoever is answered while still sending finds the connection closed, and not the answer.
+    let body = whole(body).await?;
     let path = head.uri.path().to_owned();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match (&head.method, parts.as_slice()) {
@@ -254,18 +256,18 @@ async fn answer(
             Ok((StatusCode::OK, json(&show::run(run))))
         }
         (&Method::POST, ["v1", "runs"]) => {
-            let begin: Begin = read(body).await?;
+            let begin: Begin = read(&body)?;
             let beginning = beginning(site, peer, begin)?;
             let begun = put(desk, Request::Begin(Box::new(beginning))).await?;
             Ok((StatusCode::CREATED, begun))
         }
         (&Method::POST, ["v1", "runs", id, "progress"]) => {
-            let done = checked(read(body).await?)?;
+            let done = checked(read(&body)?)?;
             let told = put(desk, Request::Progress((*id).into(), peer.user, done)).await?;
             Ok((StatusCode::OK, told))
         }
         (&Method::POST, ["v1", "runs", id, "end"]) => {
-            let over: Over = read(body).await?;
+            let over: Over = read(&body)?;
             let head = site.roster.head(id);
             let end = Request::End {
                 id: (*id).into(),
@@ -314,18 +316,21 @@ fn refused(why: &Refusal) -> Fault {
     (status, why.to_string())
 }
 
-/// A text of JSON, bounded in size.
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Fault> {
-    let bytes = Limited::new(body, LARGEST).collect().await;
-    let bytes = bytes
-        .map_err(|error| {
-            (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("{error}: at most {LARGEST} bytes"),
-            )
-        })?
-        .to_bytes();
-    serde_json::from_slice(&bytes).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
+/// All that is sent, bounded in size.
+async fn whole(body: Incoming) -> Result<Bytes, Fault> {
+    let body = Limited::new(body, LARGEST).collect().await;
+    let body = body.map_err(|error| {
+        (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("{error}: at most {LARGEST} bytes"),
+        )
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// A text of JSON.
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn checked(done: Done) -> Result<Done, Fault> {

@@ -1,10 +1,12 @@
 //! What is no request at all, or too much of one.
 
-use super::socket::{begin, refused};
+use super::socket::{Asker, begin, refused};
 use super::{Exporter, answered, over};
 use crate::program::{Program, answer, gramwatt};
 use serde_json::{Value as Json, json};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 #[test]
@@ -144,20 +146,59 @@ fn sizes_and_connections_are_bounded() {
         drop(exporter.say(text));
     }
     assert_eq!(exporter.ask("GET", "/v1/runs", ""), (200, json!([])));
-    // 64 that say half of it are waited for, and the next waits until one leaves.
+    // 8 of a user's that say half of it are waited for, and the next waits until one leaves.
     let half = "GET /v1/runs HTTP/1.0\r\n";
-    let mut slow: Vec<UnixStream> = (0..64).map(|_| exporter.say(half)).collect();
+    let mut slow: Vec<UnixStream> = (0..8).map(|_| exporter.say(half)).collect();
     let mut next = exporter.say("GET /v1/node HTTP/1.0\r\n\r\n");
     next.set_nonblocking(true).unwrap();
     assert!(next.read(&mut [0]).is_err());
     next.set_nonblocking(false).unwrap();
     drop(slow.pop());
     assert_eq!(answered(&mut next).0, 200);
-    // All the others are answered yet.
-    for stream in &mut slow {
-        stream.write_all(b"\r\n").unwrap();
-        assert_eq!(answered(stream), (200, json!([])));
+    // Beyond so many they are turned away.
+    slow.extend((0..160).map(|_| exporter.say(half)));
+    let turned_away = slow.last_mut().unwrap();
+    all.clear();
+    let _ = turned_away.read_to_end(&mut all);
+    assert!(all.is_empty(), "{}", String::from_utf8_lossy(&all));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED in part: another user needs root, to become another user");
+        return;
     }
+    // And another user has places of their own.
+    fs::set_permissions(exporter.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let other = "os.setgroups([]); os.setgid(65534); os.setuid(65534)\nask('GET', '/v1/node')\n";
+    assert_eq!(Asker::new(&exporter, other).answer(0).0, 200);
+}
+
+/// Who connects and then is another user, as by a program of another's rights, has no process to begin a run of.
+#[test]
+fn who_asks_is_who_connected() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: another user's process needs root, to become another user");
+        return;
+    }
+    let exporter = Exporter::start();
+    fs::set_permissions(exporter.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // Connects as nobody, and is root when it asks: for itself, and for the first process of all.
+    let text = "
+os.setresgid(65534, 65534, 0)
+for body in ({'name': 'stolen'}, {'name': 'stolen', 'pid': 1}):
+    os.seteuid(65534)
+    connection = http.client.HTTPConnection('localhost')
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(sys.argv[1])
+    os.seteuid(0)
+    connection.request('POST', '/v1/runs', json.dumps(body))
+    answer = connection.getresponse()
+    print(answer.status, answer.read().decode(), end='', flush=True)
+";
+    let mut asker = Asker::new(&exporter, text);
+    for number in [0, 1] {
+        let (status, said) = asker.answer(number);
+        assert_eq!(status, 422, "{said}");
+    }
+    assert!(exporter.runs().is_empty());
 }
 
 /// Where nobody looks who uses the machine there is nothing to tell runs by.

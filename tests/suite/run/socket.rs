@@ -157,10 +157,10 @@ def ask(method, path, body=None):
     print(answer.status, answer.read().decode(), end='', flush=True)
 ";
 
-struct Asker(Started);
+pub(super) struct Asker(Started);
 
 impl Asker {
-    fn new(exporter: &Exporter, then: &str) -> Self {
+    pub(super) fn new(exporter: &Exporter, then: &str) -> Self {
         let mut words = python(&format!("{ASKS}{then}"));
         words.push(exporter.socket().into());
         let mut command = Command::new(&words[0]);
@@ -170,7 +170,7 @@ impl Asker {
     }
 
     /// The next answer: so many lines are there.
-    fn answer(&mut self, number: usize) -> (u16, Json) {
+    pub(super) fn answer(&mut self, number: usize) -> (u16, Json) {
         let out = &self.0.out;
         let err = &self.0.err;
         let line = until("an answer", || {
