@@ -141,6 +141,17 @@ pub fn latex(text: &str) -> String {
     out
 }
 
+/// What cites Gramwatt itself, as BibTeX: its key is `gramwatt`, and `command` is what made the figures.
+#[must_use]
+pub fn bibtex_of_gramwatt(command: &str) -> String {
+    format!(
+        "@misc{{gramwatt,\n  title = {{{{Gramwatt}}: watts, joules and grams of {{CO2e}}}},\n  \
+         note = {{Version {}, gramwatt {command}}},\n  \
+         howpublished = {{\\url{{https://github.com/gramwatt/gramwatt}}}},\n}}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 /// A table as CSV: a line of names, then the rows.
 #[must_use]
 pub fn csv<R>(names: &[&str], rows: impl IntoIterator<Item = R>) -> String

@@ -177,12 +177,7 @@ fn between(range: Range) -> String {
 /// The entries of all that the answer cites: Gramwatt, and whose figures it uses.
 #[must_use]
 pub fn bibtex(answer: &Answer) -> String {
-    let own = format!(
-        "@misc{{gramwatt,\n  title = {{{{Gramwatt}}: watts, joules and grams of {{CO2e}}}},\n  \
-         note = {{Version {}, gramwatt estimate}},\n  \
-         howpublished = {{\\url{{https://github.com/gramwatt/gramwatt}}}},\n}}\n",
-        env!("CARGO_PKG_VERSION")
-    );
+    let own = output::bibtex_of_gramwatt("estimate");
     let entries = sources(answer).into_iter().map(|source| entry(&source));
     std::iter::once(own)
         .chain(entries)

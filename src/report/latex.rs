@@ -6,18 +6,13 @@ use super::tables::{self, Grid};
 use super::time::told;
 use super::words::{energy, mass, percent};
 use super::{Report, show, words};
-use crate::output::{factor, intensity, latex};
+use crate::output::{self, factor, intensity, latex};
 use crate::units::Grams;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// What is cited, as BibTeX. Each is there only where it is cited.
-const ENTRIES: [(&str, &str); 4] = [
-    (
-        "gramwatt",
-        "@misc{gramwatt,\n  title = {{Gramwatt}: watts, joules and grams of {CO2e}},\n  \
-         note = {Version VERSION, gramwatt report},\n  howpublished = {\\url{https://github.com/gramwatt/gramwatt}}\n}",
-    ),
+/// What is cited beside Gramwatt, as BibTeX. Each is there only where it is cited.
+const ENTRIES: [(&str, &str); 3] = [
     (
         "ghg-scope2",
         "@techreport{ghg-scope2,\n  author = {Sotos, Mary},\n  title = {{GHG} Protocol Scope 2 Guidance},\n  \
@@ -64,15 +59,16 @@ pub fn render(report: &Report, top: usize) -> String {
         let _ = writeln!(out, "%  - {}", comment(note));
     }
     out += "\n% BibTeX of what is cited:\n";
-    let cited: BTreeSet<&str> = ENTRIES
-        .iter()
-        .map(|(key, _)| *key)
-        .filter(|key| out.contains(&format!("\\cite{{{key}}}")))
-        .collect();
-    for (_, entry) in ENTRIES.iter().filter(|(key, _)| cited.contains(key)) {
-        for line in entry.replace("VERSION", report.gramwatt).lines() {
-            let _ = writeln!(out, "%   {line}");
-        }
+    let cited = |key: &str| out.contains(&format!("\\cite{{{key}}}"));
+    let others = ENTRIES.iter().filter(|(key, _)| cited(key));
+    // The statement always cites Gramwatt.
+    let mut entries = output::bibtex_of_gramwatt("report");
+    for (_, entry) in others {
+        entries += entry;
+        entries += "\n";
+    }
+    for line in entries.lines() {
+        let _ = writeln!(out, "%   {line}");
     }
     out
 }

@@ -4,6 +4,7 @@
 use super::server;
 use crate::app::Station;
 use crate::config::Config;
+use crate::sensor::FAMILIES;
 use crate::setup::{self, Setup};
 use crate::snapshot::Snapshot;
 use crate::workload::config::{ManagerName, Source};
@@ -20,6 +21,10 @@ const FIRST: Duration = Duration::from_secs(5);
 
 /// So often GPUs are asked who uses them: a run may be short.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Sensors that are asked over a network or a slow bus, and tell of the whole machine alone, of which a run has no part: the
+/// exporter that has them configured may ask them now.
+const AFAR: [&str; 3] = ["redfish", "ipmi", "pdu"];
 
 /// A station that is told of runs over a socket of its own.
 #[derive(Debug)]
@@ -44,6 +49,9 @@ impl Own {
         // Nobody is asked for names of pods or jobs: the run has its own.
         config.workloads.source = Source::List(vec![ManagerName::Systemd]);
         config.workloads.gpu_interval = crate::config::Interval::of(LOOK);
+        for family in FAMILIES.iter().filter(|family| AFAR.contains(&family.name)) {
+            (family.switch)(&mut config.sensors).turn(false);
+        }
         let mut setup = Setup::new(&config)?;
         setup.workloads = setup.workloads.or_else(|| setup::observation(&config));
         if let Some(plan) = &setup.workloads {
