@@ -51,6 +51,10 @@ struct Entry {
     ended: Option<Moment>,
     state: State,
     settled: bool,
+    /// When its processes were looked at for the last time, after its end (time since boot): the energy of the time until
+    /// then is divided by what was seen.
+    #[serde(default)]
+    looked: Option<Duration>,
     #[serde(default)]
     processes: usize,
     progress: Progress,
@@ -327,6 +331,7 @@ impl Book {
             ended: None,
             state: State::Running,
             settled: false,
+            looked: None,
             processes: 0,
             progress: Progress::default(),
             marks: Marks::default(),
@@ -377,6 +382,9 @@ impl Book {
                 self.roster.remove(&seen.id);
                 attribution.end_run(&seen.id, at.boot);
             }
+            if entry.ended.is_some() {
+                entry.looked.get_or_insert(at.boot);
+            }
         }
     }
 
@@ -393,8 +401,8 @@ impl Book {
                 Some(ended) => {
                     let is_old =
                         now.boot.saturating_sub(ended.boot) >= crate::attribution::PATIENCE;
-                    if !entry.settled && (is_old || known.is_some_and(|known| known >= ended.boot))
-                    {
+                    let is_divided = entry.looked.is_some_and(|looked| known >= Some(looked));
+                    if !entry.settled && (is_old || is_divided) {
                         entry.settled = true;
                     }
                     let shown = entry.began.boot + self.limits.introduce;
