@@ -13,6 +13,9 @@ const DAY_HOURS: usize = 24;
 /// Days of a forecast that are looked at.
 const MOST_DAYS: u32 = 30;
 
+/// Means that differ by less than this share are the same.
+const SAME: f64 = 1e-6;
+
 /// A mean is taken over this much at the most; what is longer is taken to be like it. By then every day is like
 /// the last that is known.
 const FARTHEST: Duration = Duration::from_secs(100 * 86400);
@@ -102,7 +105,11 @@ impl Outlook {
         let later = hours.filter(|start| (now..=latest).contains(start));
         let starts = std::iter::once(now).chain(later);
         let best = starts.filter_map(|start| Some((start, mean(start)?)));
-        let (start, mean) = best.min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0))?;
+        let (start, mean) = best.reduce(|best, other| {
+            // What rounding makes of the same factors is no gain.
+            let is_less = other.1.0 < best.1.0 * (1.0 - SAME);
+            if is_less { other } else { best }
+        })?;
         Some(Greener {
             start,
             mean,
@@ -197,6 +204,17 @@ mod tests {
             rounded(unknown.mean(at("05T13:20"), minutes(0))),
             Some(200.0)
         );
+    }
+
+    #[test]
+    fn where_all_hours_are_the_same_it_starts_now_whatever_second_it_is() {
+        let forecast = forecast(&[100.0; 30]);
+        for second in 0..3600 {
+            let now = after(at("05T12:00"), Duration::from_secs(second));
+            let outlook = Outlook::new(now, Some(GramsPerKwh(100.0)), Some(&forecast), 1.3);
+            let best = outlook.greener(now, minutes(60), minutes(720));
+            assert_eq!(best.map(|best| best.start), Some(now));
+        }
     }
 
     #[test]
