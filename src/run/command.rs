@@ -154,8 +154,11 @@ pub fn run(task: &Task, config: &Config) -> Result<u8, String> {
         let ended = Some(ended).filter(|_| !stopped);
         screen.say(text::report(&run, ended, measured, [&began, &after], &by).trim_end());
     }
-    if let Some(path) = &task.report {
-        write(path, &run, measured, &after)?;
+    if let Some(path) = &task.report
+        && let Err(error) = write(path, &run, measured, &after)
+    {
+        // The command has ended as it has, whatever becomes of its figures.
+        screen.say(&format!("gramwatt: {error}"));
     }
     drop(own);
     Ok(if stopped { 0 } else { ended.code() })
