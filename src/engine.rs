@@ -287,8 +287,11 @@ impl Engine {
         self.books.age(now.boot);
         if let Some(attribution) = &mut self.attribution {
             attribution.settle(now.boot);
-            let outlook = outlook(&self.settings, &self.conditions, now);
-            self.runs.tend(attribution, &outlook, now);
+            // Most nodes have no run most of the time.
+            if !self.runs.is_empty() {
+                let outlook = outlook(&self.settings, &self.conditions, now);
+                self.runs.tend(attribution, &outlook, now);
+            }
         }
         self.report(now)
     }

@@ -1,5 +1,6 @@
 //! What is said over the socket: small JSON texts, the same for whoever serves and whoever asks.
 
+use super::predict::Prediction;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -115,28 +116,6 @@ pub struct Used {
     pub joules: f64,
     /// Operational emissions, location-based.
     pub grams: Option<f64>,
-}
-
-/// Totals of the whole run, each expected, lowest and highest (90 %).
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Prediction {
-    /// How long it takes.
-    pub seconds: Range,
-    /// What it uses.
-    pub joules: Range,
-    /// What it emits; nothing where no grid is set.
-    pub grams: Option<Range>,
-}
-
-/// A figure that is not certain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
-pub struct Range {
-    /// What is expected.
-    pub expected: f64,
-    /// The lower end of the interval.
-    pub low: f64,
-    /// The upper end of it.
-    pub high: f64,
 }
 
 /// `GET /v1/node`: what a run's figures rest on.

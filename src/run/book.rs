@@ -388,6 +388,12 @@ impl Book {
         }
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Predicts anew, and lets go of what has ended long enough ago.
     pub fn tend(&mut self, attribution: &mut Attribution, outlook: &Outlook, now: Moment) {
         let known = attribution.runs_known(now.boot);

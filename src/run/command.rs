@@ -1,11 +1,12 @@
 //! `gramwatt run`: one command from before its start to the report of it.
 
-use super::api::{Begin, Done, Node, Prediction, Run, State};
+use super::api::{Begin, Done, Node, Run, State};
 use super::child::{Child, Ended, Event, Signals};
 use super::client::{Client, Error};
 use super::greener::{self, Waiting};
 use super::own::Own;
 use super::pattern::{self, Pattern, Told};
+use super::predict::Prediction;
 use super::pump::Pumps;
 use super::spawn::Plan;
 use super::terminal::Screen;
@@ -362,14 +363,14 @@ impl Session<'_> {
         let (Some(budget), Some(grams)) = (self.run.budget_grams, told.grams) else {
             return;
         };
-        if !self.warned && grams.expected > budget {
+        if !self.warned && grams.expected.0 > budget {
             self.warned = true;
             let said =
                 |grams: f64| crate::output::grams(Grams(grams)).map(|figure| figure.to_string());
             self.screen.say(&format!(
                 "gramwatt: over budget: {} expected, {} at the least, of {}",
-                said(grams.expected).unwrap_or_default(),
-                said(grams.low).unwrap_or_default(),
+                said(grams.expected.0).unwrap_or_default(),
+                said(grams.low.0).unwrap_or_default(),
                 said(budget).unwrap_or_default(),
             ));
         }

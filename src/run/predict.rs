@@ -51,7 +51,7 @@ pub struct Mark {
 }
 
 /// What a run has taken so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Now {
     /// The time of day, for the hours ahead.
     pub wall: Timestamp,
@@ -83,7 +83,8 @@ impl<T: Copy> Range<T> {
         }
     }
 
-    fn map<U>(self, change: impl Fn(T) -> U) -> Range<U> {
+    /// The same of another quantity.
+    pub fn map<U>(self, change: impl Fn(T) -> U) -> Range<U> {
         Range {
             expected: change(self.expected),
             low: change(self.low),

@@ -1,8 +1,7 @@
 //! A snapshot in the words of the socket.
 
-use super::api::{self, Range, Used};
+use super::api::{self, Used};
 use super::book::Shown;
-use super::predict;
 use crate::snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,25 +31,9 @@ pub fn run(shown: &Shown) -> api::Run {
         grams: shown.grams().map(|grams| grams.0),
         kinds: kinds.collect(),
         progress: shown.told,
-        prediction: shown.prediction.as_ref().map(prediction),
-        first_prediction: shown.first.as_ref().map(prediction),
+        prediction: shown.prediction,
+        first_prediction: shown.first,
         budget_grams: shown.budget.map(|grams| grams.0),
-    }
-}
-
-fn prediction(told: &predict::Prediction) -> api::Prediction {
-    api::Prediction {
-        seconds: range(told.seconds, |seconds| seconds),
-        joules: range(told.joules, |joules| joules.0),
-        grams: told.grams.map(|told| range(told, |grams| grams.0)),
-    }
-}
-
-fn range<T>(told: predict::Range<T>, number: impl Fn(T) -> f64) -> Range {
-    Range {
-        expected: number(told.expected),
-        low: number(told.low),
-        high: number(told.high),
     }
 }
 

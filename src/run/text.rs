@@ -1,7 +1,8 @@
 //! A run in words: the line while it goes on, and what is said at its end.
 
-use super::api::{Node, Prediction, Run, State};
+use super::api::{Node, Run, State};
 use super::child::Ended;
+use super::predict::Prediction;
 use crate::data::equivalents;
 use crate::output;
 use crate::units::{Grams, GramsPerKwh, Joules, Watts};
@@ -68,16 +69,17 @@ pub fn clock(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
 
 /// How far a prediction may be off, in percent of it.
 fn doubt(told: &Prediction) -> f64 {
-    let range = told.grams.unwrap_or(told.joules);
+    let grams = told.grams.map(|range| range.map(|grams| grams.0));
+    let range = grams.unwrap_or_else(|| told.joules.map(|joules| joules.0));
     let half = (range.high - range.low) / 2.0;
     100.0 * half / range.expected.max(f64::MIN_POSITIVE)
 }
 
 /// What a run will come to: `1.23 kWh, 430 g, ends 14:32 (within 8 %)`.
 pub fn predicted(run: &Run, told: &Prediction, now: Timestamp, zone: &TimeZone) -> String {
-    let mut out = energy(told.joules.expected);
+    let mut out = energy(told.joules.expected.0);
     if let Some(grams) = &told.grams {
-        let _ = write!(out, ", {}", mass(grams.expected));
+        let _ = write!(out, ", {}", mass(grams.expected.0));
     }
     let began: Option<Timestamp> = run.began.parse().ok();
     let whole = jiff::SignedDuration::try_from_secs_f64(told.seconds.expected).ok();
@@ -277,12 +279,12 @@ fn emissions(run: &Run, node: &Node) -> String {
 
 /// What was predicted first, and how far off that was of a run that was measured to its end.
 fn foretold(run: &Run, told: &Prediction, is_whole: bool) -> String {
-    let first = told.grams.map(|range| range.expected).zip(run.grams);
+    let first = told.grams.map(|range| range.expected.0).zip(run.grams);
     let (text, first, came) = match first {
         Some((first, came)) => (mass(first), first, came),
         None => (
-            energy(told.joules.expected),
-            told.joules.expected,
+            energy(told.joules.expected.0),
+            told.joules.expected.0,
             run.joules,
         ),
     };
